@@ -1,0 +1,249 @@
+package exporters
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/prometheus/exporter-toolkit/web"
+	"github.com/prometheus/otlptranslator"
+	"go.opentelemetry.io/otel/attribute"
+	otelprom "go.opentelemetry.io/otel/exporters/prometheus"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.yaml.in/yaml/v2"
+
+	"github.com/otelmon/toolkit/internal/diag"
+	"github.com/otelmon/toolkit/internal/env"
+	"github.com/otelmon/toolkit/internal/telemetry"
+)
+
+// Prometheus configures the metrics endpoint. The zero value serves
+// http://localhost:9464/metrics from a listener and a registry of its own.
+type Prometheus struct {
+	// Address to listen on, host:port; port 0 takes a free one, which
+	// [PrometheusServer.URL] reports. The default is loopback alone, because
+	// metrics tell much about a service; in a container use ":9464". Default
+	// OTEL_EXPORTER_PROMETHEUS_HOST and _PORT, then localhost:9464.
+	Address string
+
+	// DisableListener serves nothing, for those who mount
+	// [PrometheusServer.Handler] on a server of their own.
+	DisableListener bool
+
+	// WebConfigFile names a file in the format of Prometheus'
+	// exporter-toolkit that sets TLS and basic authentication for the
+	// listener. Default OTELMON_PROMETHEUS_WEB_CONFIG_FILE, then none.
+	WebConfigFile string
+
+	// NativeHistograms collects exponential histograms and serves them as
+	// native ones. Only the protobuf format carries them: Prometheus must
+	// have native histograms switched on for the scrape.
+	NativeHistograms bool
+
+	// MaxRequestsInFlight bounds how many scrapes are answered at a time;
+	// further ones get status 503. Default 3.
+	MaxRequestsInFlight int
+
+	// Handlers adds pages to the listener, by [http.ServeMux] pattern.
+	Handlers map[string]http.Handler
+
+	// Logger gets errors of collection and serving, at most one of a kind a
+	// minute. Default [slog.Default].
+	Logger *slog.Logger
+}
+
+// PrometheusServer is a running metrics endpoint.
+type PrometheusServer struct {
+	// Reader is to be registered with a MeterProvider, which shuts it down.
+	Reader sdkmetric.Reader
+
+	registry *prometheus.Registry
+	handler  http.Handler
+	server   *http.Server
+	listener net.Listener
+	tls      bool
+	served   chan struct{}
+	log      *diag.Log
+}
+
+// Start opens the listener and serves. The server is never nil: with an error,
+// such as a port in use, its Reader and Handler work all the same. The caller
+// calls Shutdown.
+func (p Prometheus) Start(ctx context.Context) (*PrometheusServer, error) {
+	vars := &env.Reader{}
+	s := &PrometheusServer{registry: prometheus.NewRegistry(), log: diag.New(p.Logger, nil)}
+	reader, err := otelprom.New(
+		otelprom.WithRegisterer(s.registry),
+		otelprom.WithTranslationStrategy(otlptranslator.UnderscoreEscapingWithSuffixes),
+		otelprom.WithoutScopeInfo(),
+		otelprom.WithResourceAsConstantLabels(identity),
+		otelprom.WithAggregationSelector(aggregation(p.NativeHistograms)))
+	if err != nil {
+		return s, fmt.Errorf("making the Prometheus reader: %w", err)
+	}
+	s.Reader = reader
+	s.handler = p.metricsHandler(s)
+	if !p.DisableListener {
+		if err := p.listen(ctx, s, vars); err != nil {
+			vars.Add(err)
+		}
+	}
+	return s, vars.Err()
+}
+
+func identity(kv attribute.KeyValue) bool {
+	return slices.Contains(telemetry.Identity(), kv.Key)
+}
+
+// metricsHandler leaves a bad series out of a scrape where the default would
+// fail the whole, and renders once for scrapers that ask at the same time.
+func (p Prometheus) metricsHandler(s *PrometheusServer) http.Handler {
+	inFlight := p.MaxRequestsInFlight
+	if inFlight <= 0 {
+		inFlight = 3
+	}
+	return promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{
+		ErrorLog:            errorLog{s.log},
+		ErrorHandling:       promhttp.ContinueOnError,
+		MaxRequestsInFlight: inFlight,
+		CoalesceGather:      true,
+		Timeout:             10 * time.Second,
+		EnableOpenMetrics:   true,
+	})
+}
+
+// errorLog adapts to promhttp.Logger.
+type errorLog struct{ log *diag.Log }
+
+func (l errorLog) Println(v ...any) {
+	l.log.Error("collect", "some metrics were left out of a scrape", "error", fmt.Sprint(v...))
+}
+
+func (p Prometheus) listen(ctx context.Context, s *PrometheusServer, vars *env.Reader) error {
+	address, variables := p.address(vars)
+	webConfig := p.WebConfigFile
+	if webConfig == "" {
+		webConfig = vars.String("OTELMON_PROMETHEUS_WEB_CONFIG_FILE")
+	}
+	if webConfig != "" {
+		if err := web.Validate(webConfig); err != nil {
+			return fmt.Errorf("metrics are not served: web configuration file %q: %w; accepted: a readable file in the exporter-toolkit format", webConfig, err)
+		}
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if err != nil {
+		return fmt.Errorf("metrics are not served: %s: %w; accepted: a free address of this machine, port 0 for any free port", variables, err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/metrics", s.handler)
+	for pattern, handler := range p.Handlers {
+		mux.Handle(pattern, handler)
+	}
+	s.listener = listener
+	s.tls = usesTLS(webConfig)
+	s.server = &http.Server{
+		Handler:           mux,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      15 * time.Second,
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
+	}
+	s.served = make(chan struct{})
+	go s.serve(webConfig)
+	return nil
+}
+
+// address returns where to listen and how the configuration calls it.
+func (p Prometheus) address(vars *env.Reader) (address, name string) {
+	if p.Address != "" {
+		return p.Address, fmt.Sprintf("Prometheus.Address=%q", p.Address)
+	}
+	host := vars.String("OTEL_EXPORTER_PROMETHEUS_HOST")
+	if host == "" {
+		host = "localhost"
+	}
+	port := vars.Int("OTEL_EXPORTER_PROMETHEUS_PORT", 9464, 0, 65535)
+	return net.JoinHostPort(host, strconv.Itoa(port)),
+		fmt.Sprintf("OTEL_EXPORTER_PROMETHEUS_HOST=%q OTEL_EXPORTER_PROMETHEUS_PORT=%d", host, port)
+}
+
+func (s *PrometheusServer) serve(webConfig string) {
+	defer close(s.served)
+	noSystemd := false
+	err := web.Serve(s.listener, s.server,
+		&web.FlagConfig{WebConfigFile: &webConfig, WebSystemdSocket: &noSystemd},
+		slog.New(slog.DiscardHandler))
+	if !errors.Is(err, http.ErrServerClosed) {
+		s.log.Error("serve", "metrics are no longer served", "error", err)
+	}
+}
+
+// usesTLS reports whether a valid web configuration file sets a certificate,
+// and not authentication alone.
+func usesTLS(path string) bool {
+	var config struct {
+		TLS *struct{} `yaml:"tls_server_config"`
+	}
+	content, err := os.ReadFile(path)
+	return err == nil && yaml.Unmarshal(content, &config) == nil && config.TLS != nil
+}
+
+// Handler answers scrapes, in OpenMetrics or protobuf when the scraper takes
+// them, and so with exemplars. Safe for concurrent use.
+func (s *PrometheusServer) Handler() http.Handler { return s.handler }
+
+// Gatherer gives the metrics to client_golang, for a push to a Pushgateway.
+func (s *PrometheusServer) Gatherer() prometheus.Gatherer { return s.registry }
+
+// URL returns the address of the metrics page, "" when none is served. A
+// listener on all addresses is shown as localhost.
+func (s *PrometheusServer) URL() string {
+	if s.listener == nil {
+		return ""
+	}
+	host, port, _ := net.SplitHostPort(s.listener.Addr().String())
+	if ip := net.ParseIP(host); ip.IsUnspecified() || ip.IsLoopback() {
+		host = "localhost"
+	}
+	scheme := "http://"
+	if s.tls {
+		scheme = "https://"
+	}
+	return scheme + net.JoinHostPort(host, port) + "/metrics"
+}
+
+// Loopback reports whether metrics can be scraped from this machine alone, or
+// not at all.
+func (s *PrometheusServer) Loopback() bool {
+	if s.listener == nil {
+		return true
+	}
+	tcp, ok := s.listener.Addr().(*net.TCPAddr)
+	return ok && tcp.IP.IsLoopback()
+}
+
+// Shutdown stops serving, after running scrapes or when ctx ends. It does not
+// shut the Reader down.
+func (s *PrometheusServer) Shutdown(ctx context.Context) error {
+	if s.server == nil {
+		return nil
+	}
+	err := s.server.Shutdown(ctx)
+	if err != nil {
+		err = errors.Join(fmt.Errorf("stopping the metrics server: %w", err), s.server.Close())
+	}
+	_ = s.listener.Close() // Serve may not have taken it over yet
+	<-s.served
+	return err
+}

@@ -1,0 +1,160 @@
+package exporters
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/encoding/gzip"
+	"google.golang.org/grpc/keepalive"
+
+	"github.com/otelmon/toolkit/internal/diag"
+)
+
+// transport is one connection, shared by the signals that use the same
+// endpoint and credentials. Exactly one of conn and client is set.
+type transport struct {
+	conn   *grpc.ClientConn
+	client *http.Client
+	link   *link
+	users  atomic.Int32
+}
+
+func newTransport(s settings, log *diag.Log) (*transport, error) {
+	t := &transport{link: &link{address: s.endpoint.address, log: log, now: time.Now}}
+	t.users.Store(1)
+	if s.endpoint.protocol == protocolHTTP {
+		base := http.DefaultTransport.(*http.Transport).Clone()
+		base.TLSClientConfig = s.tls
+		t.client = &http.Client{Timeout: s.timeout, Transport: roundTripper{base, t.link}}
+		return t, nil
+	}
+	var err error
+	t.conn, err = dial(s, t.link)
+	return t, err
+}
+
+// dial makes the connection without waiting for it. It comes back within 5 s
+// of the peer, where gRPC's default waits up to 2 min, and notices a peer that
+// silently went away.
+func dial(s settings, l *link) (*grpc.ClientConn, error) {
+	creds := insecure.NewCredentials()
+	if !s.endpoint.plaintext {
+		creds = credentials.NewTLS(s.tls)
+	}
+	reconnect := backoff.DefaultConfig
+	reconnect.MaxDelay = 5 * time.Second
+	options := []grpc.DialOption{
+		grpc.WithTransportCredentials(creds),
+		grpc.WithConnectParams(grpc.ConnectParams{Backoff: reconnect, MinConnectTimeout: 5 * time.Second}),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}),
+		grpc.WithUnaryInterceptor(l.intercept(s.timeout)),
+	}
+	if s.gzip {
+		options = append(options, grpc.WithDefaultCallOptions(grpc.UseCompressor(gzip.Name)))
+	}
+	return grpc.NewClient(s.endpoint.address, options...)
+}
+
+// release closes the connection when its last user is gone.
+func (t *transport) release() {
+	if t.users.Add(-1) > 0 {
+		return
+	}
+	if t.conn != nil {
+		_ = t.conn.Close() // fails only when closed already
+		return
+	}
+	t.client.CloseIdleConnections()
+}
+
+// link watches every attempt and says once that the Collector cannot be
+// reached, and once that it is back.
+type link struct {
+	address string
+	log     *diag.Log
+	now     func() time.Time
+
+	mu      sync.Mutex
+	reached bool
+	failing bool
+	since   time.Time
+}
+
+func (l *link) intercept(timeout time.Duration) grpc.UnaryClientInterceptor {
+	return func(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+		attempt, cancel := context.WithTimeout(ctx, timeout)
+		defer cancel()
+		err := invoke(attempt, method, req, reply, conn, opts...)
+		if ctx.Err() == nil {
+			l.observe(err)
+		}
+		return err
+	}
+}
+
+// roundTripper marks connection failures as temporary, because the OTLP
+// exporter over HTTP retries nothing else and would lose a batch at once.
+type roundTripper struct {
+	next http.RoundTripper
+	link *link
+}
+
+func (r roundTripper) RoundTrip(request *http.Request) (*http.Response, error) {
+	response, err := r.next.RoundTrip(request)
+	if errors.Is(err, context.Canceled) {
+		return nil, err
+	}
+	switch {
+	case err != nil:
+		r.link.observe(err)
+		return nil, temporary{err}
+	case response.StatusCode >= http.StatusBadRequest:
+		r.link.observe(fmt.Errorf("HTTP status %s", response.Status))
+	default:
+		r.link.observe(nil)
+	}
+	return response, nil
+}
+
+type temporary struct{ error }
+
+func (t temporary) Temporary() bool { return true }
+func (t temporary) Unwrap() error   { return t.error }
+
+// Timeout keeps the attempt's own deadline recognisable to net/url.Error.
+func (t temporary) Timeout() bool {
+	var timeout interface{ Timeout() bool }
+	return errors.As(t.error, &timeout) && timeout.Timeout()
+}
+
+func (l *link) observe(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case err == nil:
+		if l.failing {
+			l.log.Info("link up "+l.address, "telemetry is delivered again", "endpoint", l.address, "after", l.now().Sub(l.since).Round(time.Millisecond))
+		}
+		l.reached, l.failing = true, false
+	case !l.failing:
+		l.failing, l.since = true, l.now()
+		l.log.Warn("link down "+l.address, "cannot deliver telemetry, trying on", "endpoint", l.address, "error", err)
+	}
+}
+
+// state says whether the Collector ever answered and whether the last attempt
+// failed.
+func (l *link) state() (reached, failing bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.reached, l.failing
+}

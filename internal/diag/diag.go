@@ -1,0 +1,151 @@
+// Package diag writes the log lines that telemetry has to say about itself:
+// the first of its class at once, later ones at most once a minute, so that a
+// dead Collector can never flood a service's log.
+package diag
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+
+	"github.com/go-logr/logr"
+)
+
+// Every is the shortest time between two lines of one class.
+const Every = time.Minute
+
+// maxClasses bounds the memory of a Log; further classes share one.
+const maxClasses = 100
+
+// Log writes limited lines. Safe for concurrent use.
+type Log struct {
+	logger *slog.Logger
+	now    func() time.Time
+
+	mu      sync.Mutex
+	classes map[string]*class
+}
+
+type class struct {
+	last       time.Time
+	suppressed int
+}
+
+// New returns a Log that writes to logger; nil means [slog.Default] at the
+// time of each line. Nil now means [time.Now].
+func New(logger *slog.Logger, now func() time.Time) *Log {
+	if now == nil {
+		now = time.Now
+	}
+	return &Log{logger: logger, now: now, classes: make(map[string]*class)}
+}
+
+type ownKey struct{}
+
+// Own reports whether a log line with this context comes from a Log. Such
+// lines must not be exported: an export that fails would feed itself.
+func Own(ctx context.Context) bool { return ctx.Value(ownKey{}) != nil }
+
+// Info writes a line of the given class.
+func (l *Log) Info(class, message string, args ...any) {
+	l.write(slog.LevelInfo, class, message, args)
+}
+
+// Warn writes a line of the given class.
+func (l *Log) Warn(class, message string, args ...any) {
+	l.write(slog.LevelWarn, class, message, args)
+}
+
+// Error writes a line of the given class.
+func (l *Log) Error(class, message string, args ...any) {
+	l.write(slog.LevelError, class, message, args)
+}
+
+func (l *Log) write(level slog.Level, class, message string, args []any) {
+	suppressed, due := l.due(class)
+	if !due {
+		return
+	}
+	if suppressed > 0 {
+		args = append(args, slog.Int("suppressed", suppressed))
+	}
+	logger := l.logger
+	if logger == nil {
+		logger = slog.Default()
+	}
+	ctx := context.WithValue(context.Background(), ownKey{}, true)
+	logger.Log(ctx, level, "otelmon: "+message, args...)
+}
+
+// due says whether a line may be written now, and how many were not since the
+// last one.
+func (l *Log) due(name string) (suppressed int, due bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, known := l.classes[name]; !known && len(l.classes) >= maxClasses {
+		name = "other"
+	}
+	c, known := l.classes[name]
+	if !known {
+		c = &class{}
+		l.classes[name] = c
+	}
+	now := l.now()
+	if known && now.Sub(c.last) < Every {
+		c.suppressed++
+		return 0, false
+	}
+	suppressed, c.suppressed, c.last = c.suppressed, 0, now
+	return suppressed, true
+}
+
+// Handle implements the error handler of the OpenTelemetry API.
+func (l *Log) Handle(err error) {
+	if err != nil {
+		l.Warn(classOf(err.Error()), "OpenTelemetry SDK", "error", err)
+	}
+}
+
+// classOf makes errors that differ in numbers, addresses or ends alike.
+func classOf(message string) string {
+	message = strings.Map(func(r rune) rune {
+		if unicode.IsDigit(r) {
+			return -1
+		}
+		return r
+	}, message)
+	const enough = 60
+	if len(message) > enough {
+		message = message[:enough]
+	}
+	return message
+}
+
+// Logr returns the logger for the SDK's internal messages. Of these only
+// errors and warnings are kept, and no values: they can hold credentials, such
+// as a malformed headers variable.
+func (l *Log) Logr() logr.Logger { return logr.New(sink{l}) }
+
+type sink struct{ log *Log }
+
+func (sink) Init(logr.RuntimeInfo) {}
+
+// Enabled takes the SDK's levels: warnings are at verbosity 1, information
+// and debugging above.
+func (sink) Enabled(level int) bool { return level <= 1 }
+
+func (s sink) Info(_ int, message string, _ ...any) {
+	s.log.Warn(classOf(message), "OpenTelemetry SDK", "warning", message)
+}
+
+// Error leaves the error itself out, which may quote a value.
+func (s sink) Error(_ error, message string, _ ...any) {
+	s.log.Warn(classOf(message), "OpenTelemetry SDK", "error", message)
+
+}
+
+func (s sink) WithValues(...any) logr.LogSink { return s }
+func (s sink) WithName(string) logr.LogSink   { return s }

@@ -1,0 +1,210 @@
+// Package env reads environment variables strictly: a value that is not
+// accepted is reported with the variable's name, the value and what is
+// accepted, and the default is used, where the OpenTelemetry SDK would panic,
+// spin, log a secret or silently take something else.
+package env
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// Reader reads variables and collects what was wrong with them. The zero
+// value reads the process's environment. It is not safe for concurrent use.
+type Reader struct {
+	// Lookup replaces [os.LookupEnv].
+	Lookup func(name string) (value string, ok bool)
+
+	errs []error
+}
+
+// Pair is one key and value of a list variable.
+type Pair struct {
+	Key, Value string
+}
+
+// Err joins everything that was reported so far, nil if nothing was.
+func (r *Reader) Err() error { return errors.Join(r.errs...) }
+
+// Report adds an error that names the variable, its value and what is
+// accepted. The values of headers are never shown.
+func (r *Reader) Report(name, reason string) {
+	shown := "=" + strconv.Quote(truncate(r.String(name)))
+	if strings.HasSuffix(name, "_HEADERS") || strings.HasSuffix(name, "_URL") {
+		shown = " (value not shown)"
+	}
+	r.Add(fmt.Errorf("%s%s: %s; accepted: %s", name, shown, reason, variables[name].Accepted))
+}
+
+// Add collects an error that is not about a variable. The same text is kept
+// once, since signals share variables.
+func (r *Reader) Add(err error) {
+	same := func(e error) bool { return e.Error() == err.Error() }
+	if !slices.ContainsFunc(r.errs, same) {
+		r.errs = append(r.errs, err)
+	}
+}
+
+// String returns the trimmed value, "" when the variable is unset: the
+// specification treats empty as unset.
+func (r *Reader) String(name string) string {
+	lookup := r.Lookup
+	if lookup == nil {
+		lookup = os.LookupEnv
+	}
+	value, _ := lookup(name)
+	return strings.TrimSpace(value)
+}
+
+// Text returns the value with invalid UTF-8 replaced and reported, since one
+// such value makes a whole OTLP request undeliverable.
+func (r *Reader) Text(name string) string {
+	value := r.String(name)
+	if !utf8.ValidString(value) {
+		r.Report(name, "not valid UTF-8, bad bytes replaced")
+	}
+	return strings.ToValidUTF8(value, "\uFFFD")
+}
+
+// Bool returns true for "true" in any case, false for "false" and unset.
+func (r *Reader) Bool(name string) bool {
+	switch strings.ToLower(r.String(name)) {
+	case "true":
+		return true
+	case "", "false":
+		return false
+	}
+	r.Report(name, "not a boolean, taken as false")
+	return false
+}
+
+// Int returns the number, or fallback when the variable is unset or not a
+// number from least to most.
+func (r *Reader) Int(name string, fallback, least, most int) int {
+	value := r.String(name)
+	if value == "" {
+		return fallback
+	}
+	n, err := strconv.Atoi(value)
+	if err != nil || n < least || n > most {
+		r.Report(name, fmt.Sprintf("not a number from %d to %d, %d is used", least, most, fallback))
+		return fallback
+	}
+	return n
+}
+
+// Milliseconds returns the duration, or fallback when the variable is unset
+// or not a whole number of milliseconds from least to a day.
+func (r *Reader) Milliseconds(name string, fallback, least time.Duration) time.Duration {
+	const most = 24 * time.Hour
+	value := r.String(name)
+	if value == "" {
+		return fallback
+	}
+	n, err := strconv.ParseInt(value, 10, 64)
+	if err != nil || n < least.Milliseconds() || n > most.Milliseconds() {
+		r.Report(name, fmt.Sprintf("not a whole number of milliseconds in range, %v is used", fallback))
+		return fallback
+	}
+	return time.Duration(n) * time.Millisecond
+}
+
+// OneOf returns the value in lower case, or fallback when the variable is
+// unset or not among the accepted values.
+func (r *Reader) OneOf(name, fallback string, accepted ...string) string {
+	value := strings.ToLower(r.String(name))
+	if value == "" {
+		return fallback
+	}
+	if !slices.Contains(accepted, value) {
+		r.Report(name, fmt.Sprintf("unknown value, %q is used", fallback))
+		return fallback
+	}
+	return value
+}
+
+// ListOf returns the comma-separated values in lower case without repeats, or
+// fallback when none of them is accepted. Unknown values are left out.
+func (r *Reader) ListOf(name string, fallback []string, accepted ...string) []string {
+	var values []string
+	for value := range strings.SplitSeq(strings.ToLower(r.String(name)), ",") {
+		value = strings.TrimSpace(value)
+		switch {
+		case value == "" || slices.Contains(values, value):
+		case !slices.Contains(accepted, value):
+			r.Report(name, fmt.Sprintf("unknown value %q is left out", truncate(value)))
+		default:
+			values = append(values, value)
+		}
+	}
+	if len(values) == 0 {
+		return fallback
+	}
+	return values
+}
+
+// Pairs returns the key=value members in their order, percent-decoded. A
+// member that is malformed or whose key was there before is reported; the
+// other members are kept, of equal keys the last. It returns false when a
+// member was malformed.
+func (r *Reader) Pairs(name string) (pairs []Pair, ok bool) {
+	ok = true
+	for i, member := range split(r.String(name)) {
+		pair, problem := parsePair(member)
+		if problem != "" {
+			r.Report(name, fmt.Sprintf("member %d %s", i+1, problem))
+			ok = false
+		}
+		if pair.Key == "" {
+			continue
+		}
+		same := func(p Pair) bool { return p.Key == pair.Key }
+		if before := slices.IndexFunc(pairs, same); before >= 0 {
+			r.Report(name, fmt.Sprintf("member %d repeats a key, the last value is used", i+1))
+			pairs = slices.Delete(pairs, before, before+1)
+		}
+		pairs = append(pairs, pair)
+	}
+	return pairs, ok
+}
+
+func split(list string) []string {
+	members := strings.Split(list, ",")
+	return slices.DeleteFunc(members, func(m string) bool { return strings.TrimSpace(m) == "" })
+}
+
+// parsePair returns an empty key when the member cannot be used at all.
+func parsePair(member string) (pair Pair, problem string) {
+	rawKey, rawValue, ok := strings.Cut(member, "=")
+	if !ok {
+		return Pair{}, "has no ="
+	}
+	key, err := url.PathUnescape(strings.TrimSpace(rawKey))
+	if err != nil || key == "" {
+		return Pair{}, "has a malformed key"
+	}
+	value, err := url.PathUnescape(strings.TrimSpace(rawValue))
+	if err != nil {
+		return Pair{}, "has a malformed percent-encoding"
+	}
+	if !utf8.ValidString(key) || !utf8.ValidString(value) {
+		problem = "is not valid UTF-8, bad bytes replaced"
+	}
+	return Pair{strings.ToValidUTF8(key, "\uFFFD"), strings.ToValidUTF8(value, "\uFFFD")}, problem
+}
+
+// truncate bounds what a mistaken value can add to an error.
+func truncate(value string) string {
+	const most = 100
+	if len(value) <= most {
+		return value
+	}
+	return strings.ToValidUTF8(value[:most], "") + "..."
+}

@@ -1,0 +1,138 @@
+package otelmon
+
+import (
+	"log/slog"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	sdklog "go.opentelemetry.io/otel/sdk/log"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/resource"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+
+	"github.com/otelmon/toolkit/exporters"
+)
+
+// Config says what [Setup] makes. The zero value is a complete configuration:
+// each field left open is taken from its environment variable, then from the
+// default.
+type Config struct {
+	// ServiceName, ServiceNamespace, ServiceVersion, ServiceInstanceID and
+	// Environment identify the service on every metric, span and log record.
+	// Default OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES; then for the
+	// version the main module's version or revision, for the instance a
+	// random UUID, for the environment nothing. A service without a name is
+	// warned about and called unknown_service:, followed by the executable.
+	ServiceName, ServiceNamespace, ServiceVersion, ServiceInstanceID, Environment string
+
+	// Attributes are further resource attributes; they win over the same keys
+	// from OTEL_RESOURCE_ATTRIBUTES and from Detectors.
+	Attributes []attribute.KeyValue
+
+	// Detectors find further resource attributes, such as those of a cloud.
+	// They get 2 s, or until Setup's context ends, and may fail.
+	Detectors []resource.Detector
+
+	// LatencyObjectives are the limits that requests should stay under. Each
+	// is a histogram boundary, so that the share of requests within it is
+	// exact, with boundaries dense around it. At most 8, each up to 24 h.
+	// Default 250 ms and 1 s.
+	LatencyObjectives []time.Duration
+
+	// Boundaries replaces the histogram boundaries of instruments by name;
+	// * and ? stand for characters. Without it the unit decides, whatever the
+	// instrument itself asks for.
+	Boundaries map[string][]float64
+
+	// DisabledMetrics are names of instruments that are not recorded; * and ?
+	// stand for characters. Added to OTELMON_METRICS_DISABLED.
+	DisabledMetrics []string
+
+	// AttributeFilter returns which attributes of an instrument are kept; nil,
+	// or a nil filter, keeps all. It is asked once for each instrument.
+	AttributeFilter func(sdkmetric.Instrument) attribute.Filter
+
+	// CardinalityLimit bounds the attribute sets of each instrument; further
+	// ones are counted together under otel.metric.overflow. Default 2000.
+	CardinalityLimit int
+
+	// Views and Readers are further ones of the SDK. An instrument that a
+	// view matches keeps the toolkit's boundaries and filters unless the view
+	// sets its own.
+	Views   []sdkmetric.View
+	Readers []sdkmetric.Reader
+
+	// DisableRuntimeMetrics and DisableProcessMetrics leave out go.* and
+	// process.* metrics.
+	DisableRuntimeMetrics, DisableProcessMetrics bool
+
+	// Sampler decides at the head of a trace, and is used as it is: wrap a
+	// root sampler in [sdktrace.ParentBased]. Default OTEL_TRACES_SAMPLER,
+	// then parent-based with every root sampled.
+	Sampler sdktrace.Sampler
+
+	// SpanProcessors and LogProcessors run before the exporters' own, which
+	// thus see what they changed. Shutdown shuts them down.
+	SpanProcessors []sdktrace.SpanProcessor
+	LogProcessors  []sdklog.Processor
+
+	// LogLevel is the least level that [SDK.SlogHandler] sends over OTLP; it
+	// does not touch the service's own log. Default [slog.LevelInfo].
+	LogLevel slog.Leveler
+
+	// Prometheus and OTLP configure the exporters.
+	Prometheus exporters.Prometheus
+	OTLP       exporters.OTLP
+
+	// DisablePrometheus and DisableOTLP leave an exporter out, as do
+	// OTEL_METRICS_EXPORTER, OTEL_TRACES_EXPORTER and OTEL_LOGS_EXPORTER.
+	DisablePrometheus, DisableOTLP bool
+
+	// MetricsPath says which copy of the metrics Prometheus is to keep when a
+	// scrape and the Collector both bring one: "scrape" or "otlp". It becomes
+	// the resource attribute otelmon.metrics.path, which the shipped
+	// configurations of the Collector and of Prometheus go by. Default
+	// OTELMON_METRICS_PATH; then otlp under [Run]; then scrape when /metrics
+	// listens beyond loopback or nothing is pushed; else otlp.
+	MetricsPath string
+
+	// PushgatewayURL is a Prometheus Pushgateway that [Run] pushes the metrics
+	// to when main has returned, for short jobs of those who use one. Userinfo
+	// in it is sent as basic authentication. Default OTELMON_PUSHGATEWAY_URL.
+	PushgatewayURL string
+
+	// ShutdownTimeout bounds the flush at the end of [Run]. Default 10 s.
+	ShutdownTimeout time.Duration
+
+	// Logger gets the few lines that telemetry has to say about itself; they
+	// are never exported. Default [slog.Default].
+	Logger *slog.Logger
+
+	// DisableGlobals leaves the globals of the OpenTelemetry API alone and
+	// allows several SDKs in one process, as tests need. Instrumentation must
+	// then be given the SDK's providers.
+	DisableGlobals bool
+
+	// underRun tells Run's SDK from one that a service set up itself.
+	underRun bool
+}
+
+// defaults fills in what Setup's parts share.
+func (c Config) defaults() Config {
+	if c.CardinalityLimit <= 0 {
+		c.CardinalityLimit = 2000
+	}
+	if c.LogLevel == nil {
+		c.LogLevel = slog.LevelInfo
+	}
+	if c.ShutdownTimeout <= 0 {
+		c.ShutdownTimeout = 10 * time.Second
+	}
+	if c.Prometheus.Logger == nil {
+		c.Prometheus.Logger = c.Logger
+	}
+	if c.OTLP.Logger == nil {
+		c.OTLP.Logger = c.Logger
+	}
+	return c
+}

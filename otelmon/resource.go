@@ -1,0 +1,222 @@
+package otelmon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/sdk/resource"
+
+	"github.com/otelmon/toolkit/internal/diag"
+	"github.com/otelmon/toolkit/internal/env"
+	"github.com/otelmon/toolkit/internal/process"
+	"github.com/otelmon/toolkit/internal/telemetry"
+)
+
+// detectTimeout bounds the user's detectors, which may ask the network.
+const detectTimeout = 2 * time.Second
+
+// newResource describes the service: what was detected, then what the
+// variables say, then what the fields say, each winning over the one before.
+func (c Config) newResource(ctx context.Context, vars *env.Reader, log *diag.Log, metricsPath string) *resource.Resource {
+	var attributes []attribute.KeyValue
+	for _, part := range [][]attribute.KeyValue{
+		c.builtIn(ctx),
+		c.detected(ctx, vars),
+		kubernetes(vars),
+		fromVariables(vars),
+		c.fromFields(vars),
+		{telemetry.MetricsPath.String(metricsPath)},
+	} {
+		attributes = append(attributes, part...)
+	}
+	set := attribute.NewSet(attributes...)
+	if name, ok := set.Value(telemetry.ServiceName); !ok || name.AsString() == "" {
+		name := "unknown_service:" + filepath.Base(os.Args[0])
+		log.Warn("service name", "the service has no name, set OTEL_SERVICE_NAME or Config.ServiceName", "service.name", name)
+		attributes = append(attributes, telemetry.ServiceName.String(name))
+	}
+	return resource.NewWithAttributes(telemetry.SchemaURL, attributes...)
+}
+
+// builtIn leaves out what the SDK's WithProcess adds besides: the command
+// line, where secrets are, and the owner, whose look-up fails in containers
+// without a user database.
+func (c Config) builtIn(ctx context.Context) []attribute.KeyValue {
+	// An error means that single attributes are missing, which is no reason to
+	// complain on every start in a container.
+	found, _ := resource.New(ctx,
+		resource.WithTelemetrySDK(),
+		resource.WithHost(),
+		resource.WithOSType(),
+		resource.WithContainerID(),
+		resource.WithProcessPID(),
+		resource.WithProcessExecutableName(),
+		resource.WithProcessRuntimeName(),
+		resource.WithProcessRuntimeVersion(),
+		resource.WithService())
+	attributes := slices.DeleteFunc(found.Attributes(), func(kv attribute.KeyValue) bool {
+		return kv.Key == telemetry.ServiceName // unknown_service, told apart above
+	})
+	return append(attributes, append(buildInfo(),
+		telemetry.ProcessStart.String(process.StartTime(ctx).UTC().Format(time.RFC3339Nano)),
+		telemetry.DistroName.String("otelmon"),
+		telemetry.DistroVersion.String(telemetry.Version))...)
+}
+
+// buildInfo takes the version from what the Go command wrote into the binary.
+func buildInfo() []attribute.KeyValue {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return nil
+	}
+	var attributes []attribute.KeyValue
+	version := strings.Trim(info.Main.Version, "()") // "(devel)" says nothing
+	if version == "devel" {
+		version = ""
+	}
+	for _, setting := range info.Settings {
+		if setting.Key != "vcs.revision" {
+			continue
+		}
+		attributes = append(attributes, telemetry.VCSRevision.String(setting.Value))
+		if version == "" {
+			version = setting.Value
+		}
+	}
+	if version != "" {
+		attributes = append(attributes, telemetry.ServiceVersion.String(version))
+	}
+	return attributes
+}
+
+// detected runs the user's detectors side by side. What they return besides an
+// error is kept.
+func (c Config) detected(ctx context.Context, vars *env.Reader) []attribute.KeyValue {
+	ctx, cancel := context.WithTimeout(ctx, detectTimeout)
+	defer cancel()
+	type result struct {
+		attributes []attribute.KeyValue
+		err        error
+	}
+	results := make([]chan result, len(c.Detectors))
+	for i, detector := range c.Detectors {
+		results[i] = make(chan result, 1)
+		go func() {
+			attributes, err := detect(ctx, detector)
+			results[i] <- result{attributes, err}
+		}()
+	}
+	var attributes []attribute.KeyValue
+	for i := range results {
+		select {
+		case r := <-results[i]:
+			attributes = append(attributes, r.attributes...)
+			if r.err != nil {
+				vars.Add(fmt.Errorf("Config.Detectors[%d]: %w", i, r.err))
+			}
+		case <-ctx.Done():
+			vars.Add(fmt.Errorf("Config.Detectors[%d]: no answer in time: %w", i, ctx.Err()))
+		}
+	}
+	return attributes
+}
+
+func detect(ctx context.Context, detector resource.Detector) (attributes []attribute.KeyValue, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("panic: %v", v)
+		}
+	}()
+	if detector == nil {
+		return nil, errors.New("nil detector")
+	}
+	found, err := detector.Detect(ctx)
+	if errors.Is(err, resource.ErrPartialResource) || errors.Is(err, resource.ErrSchemaURLConflict) {
+		err = nil // what was found is usable
+	}
+	return found.Attributes(), err
+}
+
+// kubernetes reads what the downward API was told to put into variables.
+func kubernetes(vars *env.Reader) []attribute.KeyValue {
+	var attributes []attribute.KeyValue
+	for _, v := range []struct {
+		key   attribute.Key
+		names []string
+	}{
+		{telemetry.K8SCluster, []string{"K8S_CLUSTER_NAME"}},
+		{telemetry.K8SNamespace, []string{"K8S_NAMESPACE_NAME", "POD_NAMESPACE"}},
+		{telemetry.K8SNode, []string{"K8S_NODE_NAME", "NODE_NAME"}},
+		{telemetry.K8SPod, []string{"K8S_POD_NAME", "POD_NAME"}},
+		{telemetry.K8SPodUID, []string{"K8S_POD_UID", "POD_UID"}},
+		{telemetry.K8SContainer, []string{"K8S_CONTAINER_NAME"}},
+		{telemetry.K8SDeployment, []string{"K8S_DEPLOYMENT_NAME"}},
+	} {
+		for _, name := range v.names {
+			if value := vars.Text(name); value != "" {
+				attributes = append(attributes, v.key.String(value))
+				break
+			}
+		}
+	}
+	return attributes
+}
+
+func fromVariables(vars *env.Reader) []attribute.KeyValue {
+	var attributes []attribute.KeyValue
+	pairs, _ := vars.Pairs("OTEL_RESOURCE_ATTRIBUTES")
+	for _, pair := range pairs {
+		attributes = append(attributes, attribute.String(pair.Key, pair.Value))
+	}
+	if name := vars.Text("OTEL_SERVICE_NAME"); name != "" {
+		attributes = append(attributes, telemetry.ServiceName.String(name))
+	}
+	return attributes
+}
+
+func (c Config) fromFields(vars *env.Reader) []attribute.KeyValue {
+	var attributes []attribute.KeyValue
+	seen := make(map[attribute.Key]bool)
+	for _, kv := range c.Attributes {
+		if seen[kv.Key] {
+			vars.Add(fmt.Errorf("Config.Attributes: key %q is there twice, the last value is used; accepted: each key once", kv.Key))
+		}
+		seen[kv.Key] = true
+		attributes = append(attributes, validText(vars, "Config.Attributes", kv))
+	}
+	for _, f := range []struct {
+		field, value string
+		key          attribute.Key
+	}{
+		{"Config.ServiceName", c.ServiceName, telemetry.ServiceName},
+		{"Config.ServiceNamespace", c.ServiceNamespace, telemetry.ServiceNamespace},
+		{"Config.ServiceVersion", c.ServiceVersion, telemetry.ServiceVersion},
+		{"Config.ServiceInstanceID", c.ServiceInstanceID, telemetry.ServiceInstanceID},
+		{"Config.Environment", c.Environment, telemetry.Environment},
+	} {
+		if f.value != "" {
+			attributes = append(attributes, validText(vars, f.field, f.key.String(f.value)))
+		}
+	}
+	return attributes
+}
+
+// validText repairs a text value: one that is not UTF-8 would make every OTLP
+// request undeliverable.
+func validText(vars *env.Reader, field string, kv attribute.KeyValue) attribute.KeyValue {
+	text := kv.Value.AsString()
+	if kv.Value.Type() != attribute.STRING || utf8.ValidString(text) {
+		return kv
+	}
+	vars.Add(fmt.Errorf("%s=%q: not valid UTF-8, bad bytes replaced; accepted: UTF-8 text", field, text))
+	return kv.Key.String(strings.ToValidUTF8(text, "\uFFFD"))
+}

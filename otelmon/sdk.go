@@ -1,0 +1,176 @@
+package otelmon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/otel/log"
+	"go.opentelemetry.io/otel/metric"
+	sdklog "go.opentelemetry.io/otel/sdk/log"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/resource"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/otelmon/toolkit/exporters"
+	"github.com/otelmon/toolkit/internal/diag"
+	"github.com/otelmon/toolkit/internal/meter"
+	"github.com/otelmon/toolkit/internal/telemetry"
+)
+
+// overdue is how long after its deadline Shutdown waits for parts that were
+// told to stop.
+const overdue = 250 * time.Millisecond
+
+// SDK is running telemetry, made by [Setup]. Its methods are safe for
+// concurrent use, also after Shutdown, when they do nothing.
+type SDK struct {
+	providers   providers
+	serviceName string
+	logLevel    slog.Leveler
+	log         *diag.Log
+
+	// Nil when telemetry is disabled.
+	otlp       *exporters.OTLPPipeline
+	prometheus *exporters.PrometheusServer
+	tracer     *sdktrace.TracerProvider
+	meter      *sdkmetric.MeterProvider
+	logger     *sdklog.LoggerProvider
+
+	shutdown    sync.Once
+	shutdownErr error
+}
+
+// TracerProvider returns the provider of tracers. It is the global one unless
+// Config.DisableGlobals is set.
+func (s *SDK) TracerProvider() trace.TracerProvider { return s.providers.tracer }
+
+// MeterProvider returns the provider of meters, which gives histograms
+// boundaries that fit their unit. It is the global one unless
+// Config.DisableGlobals is set.
+func (s *SDK) MeterProvider() metric.MeterProvider { return s.providers.meter }
+
+// LoggerProvider returns the provider of OpenTelemetry loggers; a service that
+// logs with log/slog uses [SDK.SlogHandler] instead. It is the global one
+// unless Config.DisableGlobals is set.
+func (s *SDK) LoggerProvider() log.LoggerProvider { return s.providers.logger }
+
+// MetricsHandler answers Prometheus' scrapes, for those who mount it on a
+// server of their own. It answers 404 when there is no Prometheus exporter.
+func (s *SDK) MetricsHandler() http.Handler {
+	if s.prometheus == nil || s.prometheus.Handler() == nil {
+		return http.NotFoundHandler()
+	}
+	return s.prometheus.Handler()
+}
+
+// MetricsURL returns the address of the metrics page, with the port that was
+// taken when 0 was asked for; "" when none is served.
+func (s *SDK) MetricsURL() string {
+	if s.prometheus == nil {
+		return ""
+	}
+	return s.prometheus.URL()
+}
+
+// ForceFlush sends what is waiting, all signals side by side, until ctx ends.
+// The error says what could not be delivered.
+func (s *SDK) ForceFlush(ctx context.Context) error {
+	if s.meter == nil {
+		return nil
+	}
+	_ = s.otlp.TakeError() // of before
+	err := together(ctx, map[string]func(context.Context) error{
+		"traces":  s.tracer.ForceFlush,
+		"metrics": s.meter.ForceFlush,
+		"logs":    s.logger.ForceFlush,
+	})
+	return errors.Join(err, s.otlp.TakeError())
+}
+
+// Shutdown flushes and ends telemetry, all signals side by side and each with
+// the whole time until ctx ends; running exports are cut off then. The error
+// says what could not be delivered. Later calls wait for the first and return
+// the same.
+//
+// A ctx that has ended already leaves no time to flush: give it the service's
+// context through [context.WithoutCancel] and a timeout. Without a deadline
+// Shutdown may take as long as the retry window.
+func (s *SDK) Shutdown(ctx context.Context) error {
+	s.shutdown.Do(func() { s.shutdownErr = s.stop(ctx) })
+	return s.shutdownErr
+}
+
+func (s *SDK) stop(ctx context.Context) error {
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	defer s.retire()
+	if s.meter == nil {
+		return nil
+	}
+	s.otlp.Drain(ctx)
+	_ = s.otlp.TakeError() // of before
+	tasks := map[string]func(context.Context) error{
+		"traces":  s.tracer.Shutdown,
+		"metrics": s.meter.Shutdown,
+		"logs":    s.logger.Shutdown,
+	}
+	if s.prometheus != nil {
+		tasks["metrics server"] = s.prometheus.Shutdown
+	}
+	err := together(ctx, tasks)
+	return errors.Join(err, s.otlp.TakeError())
+}
+
+// retire leads the providers to nothing and lets the next Setup go ahead.
+func (s *SDK) retire() {
+	global.Lock()
+	defer global.Unlock()
+	s.providers.tracer.Set(nil)
+	s.providers.logger.Set(nil)
+	s.providers.meter.Set(nil, meter.Rules{})
+	if global.running == s {
+		global.running = nil
+	}
+}
+
+// together runs the tasks side by side. A task that ignores the end of ctx,
+// because it waits for code of the user's, is left behind.
+func together(ctx context.Context, tasks map[string]func(context.Context) error) error {
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	results := make(chan error, len(tasks))
+	for name, task := range tasks {
+		go func() {
+			err := task(ctx)
+			if err != nil {
+				err = fmt.Errorf("%s: %w", name, err)
+			}
+			results <- err
+		}()
+	}
+	late := make(chan struct{})
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(overdue, func() { close(late) }) })()
+	var errs []error
+	for range tasks {
+		select {
+		case err := <-results:
+			errs = append(errs, err)
+		case <-late:
+			return errors.Join(append(errs, fmt.Errorf("still running at the deadline: %w", ctx.Err()))...)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func serviceName(res *resource.Resource) string {
+	name, _ := res.Set().Value(telemetry.ServiceName)
+	return name.AsString()
+}

@@ -1,0 +1,227 @@
+package otelmon
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"go.opentelemetry.io/contrib/instrumentation/runtime"
+	"go.opentelemetry.io/otel/exporters/stdout/stdoutlog"
+	"go.opentelemetry.io/otel/exporters/stdout/stdoutmetric"
+	"go.opentelemetry.io/otel/exporters/stdout/stdouttrace"
+	sdklog "go.opentelemetry.io/otel/sdk/log"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/exemplar"
+	"go.opentelemetry.io/otel/sdk/resource"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+
+	"github.com/otelmon/toolkit/internal/diag"
+	"github.com/otelmon/toolkit/internal/env"
+	"github.com/otelmon/toolkit/internal/meter"
+	"github.com/otelmon/toolkit/internal/process"
+)
+
+// start makes an SDK and leads the providers to it.
+func start(ctx context.Context, cfg Config, lead providers) (*SDK, error) {
+	cfg = cfg.defaults()
+	vars := &env.Reader{}
+	sdk := &SDK{providers: lead, log: diag.New(cfg.Logger, nil), logLevel: cfg.LogLevel}
+	if vars.String("OTEL_CONFIG_FILE") != "" {
+		vars.Report("OTEL_CONFIG_FILE", "declarative configuration is not supported, the rest of the configuration is used")
+	}
+	if vars.Bool("OTEL_SDK_DISABLED") {
+		return sdk, vars.Err()
+	}
+	to := cfg.destinations(vars)
+	sdk.startExporters(ctx, &cfg, to, vars)
+	path := cfg.metricsPath(vars, sdk)
+	res := cfg.newResource(ctx, vars, sdk.log, path)
+	sdk.serviceName = serviceName(res)
+	sdk.tracer = cfg.newTracerProvider(res, vars, sdk, to)
+	sdk.logger = cfg.newLoggerProvider(res, vars, sdk, to)
+	rules := cfg.rules(vars)
+	sdk.meter = cfg.newMeterProvider(res, vars, sdk, to, rules)
+	cfg.observeProcess(ctx, sdk.meter, rules, vars)
+
+	lead.tracer.Set(sdk.tracer)
+	lead.logger.Set(sdk.logger)
+	lead.meter.Set(sdk.meter, rules)
+	sdk.log.Info("start", "telemetry is on", "service", sdk.serviceName, "metrics", sdk.MetricsURL(), "otlp", sdk.otlp.Endpoint())
+	return sdk, vars.Err()
+}
+
+// destinations are the exporters' names that the variables list by signal.
+type destinations struct{ traces, metrics, logs []string }
+
+func (c Config) destinations(vars *env.Reader) destinations {
+	return destinations{
+		traces:  vars.ListOf("OTEL_TRACES_EXPORTER", []string{"otlp"}, "otlp", "console", "none"),
+		metrics: vars.ListOf("OTEL_METRICS_EXPORTER", []string{"prometheus", "otlp"}, "prometheus", "otlp", "console", "none"),
+		logs:    vars.ListOf("OTEL_LOGS_EXPORTER", []string{"otlp"}, "otlp", "console", "none"),
+	}
+}
+
+func (s *SDK) startExporters(ctx context.Context, c *Config, to destinations, vars *env.Reader) {
+	var err error
+	serve := !c.DisablePrometheus && slices.Contains(to.metrics, "prometheus")
+	if serve || c.pushgateway(vars) != "" {
+		c.Prometheus.DisableListener = c.Prometheus.DisableListener || !serve
+		if s.prometheus, err = c.Prometheus.Start(ctx); err != nil {
+			vars.Add(err)
+		}
+	}
+	disabled := func(list []string) bool { return c.DisableOTLP || !slices.Contains(list, "otlp") }
+	c.OTLP.DisableTraces = c.OTLP.DisableTraces || disabled(to.traces)
+	c.OTLP.DisableMetrics = c.OTLP.DisableMetrics || disabled(to.metrics)
+	c.OTLP.DisableLogs = c.OTLP.DisableLogs || disabled(to.logs)
+	if s.otlp, err = c.OTLP.Start(ctx); err != nil {
+		vars.Add(err)
+	}
+}
+
+// metricsPath decides which copy of the metrics Prometheus is to keep.
+func (c Config) metricsPath(vars *env.Reader, s *SDK) string {
+	const scrape, otlp = "scrape", "otlp"
+	switch c.MetricsPath {
+	case scrape, otlp:
+		return c.MetricsPath
+	case "":
+	default:
+		vars.Add(fmt.Errorf("Config.MetricsPath=%q: unknown path; accepted: scrape or otlp", c.MetricsPath))
+	}
+	if path := vars.OneOf("OTELMON_METRICS_PATH", "", scrape, otlp); path != "" {
+		return path
+	}
+	switch pushed := s.otlp.Metrics != nil; {
+	case c.pushgateway(vars) != "", !pushed:
+		return scrape
+	case c.underRun, s.prometheus == nil, s.prometheus.Loopback():
+		return otlp
+	}
+	return scrape
+}
+
+func (c Config) rules(vars *env.Reader) meter.Rules {
+	rules := meter.Rules{
+		LatencyObjectives: c.LatencyObjectives,
+		Boundaries:        c.Boundaries,
+		Disabled:          slices.Clone(c.DisabledMetrics),
+		AttributeFilter:   c.AttributeFilter,
+		Views:             c.Views,
+		Logger:            c.Logger,
+	}
+	for pattern := range strings.SplitSeq(vars.String("OTELMON_METRICS_DISABLED"), ",") {
+		if pattern = strings.TrimSpace(pattern); pattern != "" {
+			rules.Disabled = append(rules.Disabled, pattern)
+		}
+	}
+	if !c.DisableRuntimeMetrics {
+		rules.ReservedScopes = []string{runtime.ScopeName}
+	}
+	if err := rules.Validate(); err != nil {
+		vars.Add(err)
+	}
+	return rules
+}
+
+func (c Config) newMeterProvider(res *resource.Resource, vars *env.Reader, s *SDK, to destinations, rules meter.Rules) *sdkmetric.MeterProvider {
+	options := []sdkmetric.Option{
+		sdkmetric.WithResource(res),
+		sdkmetric.WithView(meter.Views(rules)...),
+		sdkmetric.WithCardinalityLimit(c.CardinalityLimit),
+		sdkmetric.WithExemplarFilter(exemplarFilter(vars)),
+	}
+	readers := slices.Clone(c.Readers)
+	if s.prometheus != nil && s.prometheus.Reader != nil {
+		readers = append(readers, s.prometheus.Reader)
+	}
+	if s.otlp.Metrics != nil {
+		readers = append(readers, s.otlp.Metrics)
+	}
+	if slices.Contains(to.metrics, "console") {
+		if exporter, err := stdoutmetric.New(); err != nil {
+			vars.Add(fmt.Errorf("starting the console metric exporter: %w", err))
+		} else {
+			readers = append(readers, sdkmetric.NewPeriodicReader(exporter))
+		}
+	}
+	for _, reader := range readers {
+		options = append(options, sdkmetric.WithReader(reader))
+	}
+	return sdkmetric.NewMeterProvider(options...)
+}
+
+func exemplarFilter(vars *env.Reader) exemplar.Filter {
+	switch vars.OneOf("OTEL_METRICS_EXEMPLAR_FILTER", "trace_based", "trace_based", "always_on", "always_off") {
+	case "always_on":
+		return exemplar.AlwaysOnFilter
+	case "always_off":
+		return exemplar.AlwaysOffFilter
+	}
+	return exemplar.TraceBasedFilter
+}
+
+func (c Config) newTracerProvider(res *resource.Resource, vars *env.Reader, s *SDK, to destinations) *sdktrace.TracerProvider {
+	options := []sdktrace.TracerProviderOption{
+		sdktrace.WithResource(res),
+		sdktrace.WithSampler(c.sampler(vars)),
+		sdktrace.WithRawSpanLimits(spanLimits(vars)),
+	}
+	for _, processor := range c.SpanProcessors {
+		options = append(options, sdktrace.WithSpanProcessor(processor))
+	}
+	if s.otlp.Spans != nil {
+		options = append(options, sdktrace.WithSpanProcessor(s.otlp.Spans))
+	}
+	if slices.Contains(to.traces, "console") {
+		if exporter, err := stdouttrace.New(); err != nil {
+			vars.Add(fmt.Errorf("starting the console span exporter: %w", err))
+		} else {
+			options = append(options, sdktrace.WithSyncer(exporter))
+		}
+	}
+	return sdktrace.NewTracerProvider(options...)
+}
+
+func (c Config) newLoggerProvider(res *resource.Resource, vars *env.Reader, s *SDK, to destinations) *sdklog.LoggerProvider {
+	count, length := attributeLimits(vars, "OTEL_LOGRECORD_ATTRIBUTE")
+	options := []sdklog.LoggerProviderOption{
+		sdklog.WithResource(res),
+		sdklog.WithAttributeCountLimit(count),
+		sdklog.WithAttributeValueLengthLimit(length),
+	}
+	for _, processor := range c.LogProcessors {
+		options = append(options, sdklog.WithProcessor(processor))
+	}
+	if s.otlp.Logs != nil {
+		options = append(options, sdklog.WithProcessor(s.otlp.Logs))
+	}
+	if slices.Contains(to.logs, "console") {
+		if exporter, err := stdoutlog.New(); err != nil {
+			vars.Add(fmt.Errorf("starting the console log exporter: %w", err))
+		} else {
+			options = append(options, sdklog.WithProcessor(sdklog.NewSimpleProcessor(exporter)))
+		}
+	}
+	return sdklog.NewLoggerProvider(options...)
+}
+
+// observeProcess starts the metrics of the Go runtime and of the process on a
+// provider of their own, so that they end with this SDK and are never there
+// twice.
+func (c Config) observeProcess(ctx context.Context, sdk *sdkmetric.MeterProvider, rules meter.Rules, vars *env.Reader) {
+	rules.ReservedScopes = nil
+	own := meter.NewProvider()
+	own.Set(sdk, rules)
+	if !c.DisableRuntimeMetrics {
+		if err := runtime.Start(runtime.WithMeterProvider(own)); err != nil {
+			vars.Add(fmt.Errorf("starting runtime metrics: %w", err))
+		}
+	}
+	if !c.DisableProcessMetrics {
+		if err := process.Observe(ctx, own); err != nil {
+			vars.Add(fmt.Errorf("starting process metrics: %w", err))
+		}
+	}
+}

@@ -1,0 +1,86 @@
+package otelmon
+
+import (
+	"fmt"
+	"strconv"
+
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+
+	"github.com/otelmon/toolkit/internal/env"
+)
+
+// safeRatio is what a sampler gets whose configuration cannot be understood:
+// the SDK would keep every trace then.
+const safeRatio = 0.01
+
+// sampler returns the field's, else the variables'.
+func (c Config) sampler(vars *env.Reader) sdktrace.Sampler {
+	const name = "OTEL_TRACES_SAMPLER"
+	if c.Sampler != nil {
+		return c.Sampler
+	}
+	switch vars.OneOf(name, "", "always_on", "always_off", "traceidratio",
+		"parentbased_always_on", "parentbased_always_off", "parentbased_traceidratio") {
+	case "always_on":
+		return sdktrace.AlwaysSample()
+	case "always_off":
+		return sdktrace.NeverSample()
+	case "traceidratio":
+		return sdktrace.TraceIDRatioBased(samplerRatio(vars))
+	case "parentbased_always_on":
+		return sdktrace.ParentBased(sdktrace.AlwaysSample())
+	case "parentbased_always_off":
+		return sdktrace.ParentBased(sdktrace.NeverSample())
+	case "parentbased_traceidratio":
+		return sdktrace.ParentBased(sdktrace.TraceIDRatioBased(samplerRatio(vars)))
+	}
+	if vars.String(name) != "" {
+		return sdktrace.ParentBased(sdktrace.TraceIDRatioBased(safeRatio))
+	}
+	return sdktrace.ParentBased(sdktrace.AlwaysSample())
+}
+
+func samplerRatio(vars *env.Reader) float64 {
+	const name = "OTEL_TRACES_SAMPLER_ARG"
+	value := vars.String(name)
+	if value == "" {
+		return 1
+	}
+	ratio, err := strconv.ParseFloat(value, 64)
+	if err != nil || !(ratio >= 0 && ratio <= 1) { // NaN is neither
+		vars.Report(name, fmt.Sprintf("not a ratio, %v is used", safeRatio))
+		return safeRatio
+	}
+	return ratio
+}
+
+// Limits of counts and lengths that the variables may set.
+const (
+	defaultCount = 128
+	mostCount    = 1_000_000
+	mostLength   = 1_000_000_000
+	unlimited    = -1
+)
+
+// spanLimits reads what the SDK would read, and refuses what it would take
+// for "no limit" or panic on.
+func spanLimits(vars *env.Reader) sdktrace.SpanLimits {
+	count, length := attributeLimits(vars, "OTEL_SPAN_ATTRIBUTE")
+	limits := sdktrace.NewSpanLimits() // for the fields that have no variable
+	limits.AttributeCountLimit = count
+	limits.AttributeValueLengthLimit = length
+	limits.EventCountLimit = vars.Int("OTEL_SPAN_EVENT_COUNT_LIMIT", defaultCount, 0, mostCount)
+	limits.LinkCountLimit = vars.Int("OTEL_SPAN_LINK_COUNT_LIMIT", defaultCount, 0, mostCount)
+	limits.AttributePerEventCountLimit = vars.Int("OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT", defaultCount, 0, mostCount)
+	limits.AttributePerLinkCountLimit = vars.Int("OTEL_LINK_ATTRIBUTE_COUNT_LIMIT", defaultCount, 0, mostCount)
+	return limits
+}
+
+// attributeLimits returns the limits of one kind of item, which default to the
+// general ones.
+func attributeLimits(vars *env.Reader, prefix string) (count, length int) {
+	count = vars.Int("OTEL_ATTRIBUTE_COUNT_LIMIT", defaultCount, 0, mostCount)
+	length = vars.Int("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", unlimited, 0, mostLength)
+	return vars.Int(prefix+"_COUNT_LIMIT", count, 0, mostCount),
+		vars.Int(prefix+"_VALUE_LENGTH_LIMIT", length, 0, mostLength)
+}
