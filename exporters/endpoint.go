@@ -6,7 +6,10 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 const (
@@ -21,7 +24,7 @@ const (
 type endpoint struct {
 	protocol  string
 	address   string // host:port
-	path      string // over HTTP, without the signal's own part
+	path      string // over HTTP
 	plaintext bool
 }
 
@@ -55,10 +58,10 @@ func parseEndpoint(value, protocol string, insecure *bool) (endpoint, error) {
 	if err := checkURL(u); err != nil {
 		return endpoint{}, err
 	}
-	e := endpoint{protocol: protocol, path: strings.TrimSuffix(u.Path, "/")}
+	e := endpoint{protocol: protocol, path: u.Path}
 	if e.protocol == "" {
 		e.protocol = protocolGRPC
-		if u.Port() == portHTTP || e.path != "" {
+		if u.Port() == portHTTP || strings.Trim(e.path, "/") != "" {
 			e.protocol = protocolHTTP
 		}
 	}
@@ -82,12 +85,29 @@ func checkURL(u *url.URL) error {
 		return errors.New("no host")
 	case strings.Contains(u.Hostname(), ":") && !strings.HasPrefix(u.Host, "["):
 		return errors.New("an IPv6 address needs brackets")
+	case !validHost(u.Hostname()):
+		return errors.New("not an address")
+	case !validPort(u.Port()):
+		return errors.New("the port is not a number from 1 to 65535")
 	case u.User != nil:
 		return errors.New("credentials belong in headers")
 	case u.RawQuery != "" || u.Fragment != "":
 		return errors.New("a query or fragment has no meaning here")
 	}
 	return nil
+}
+
+func validHost(host string) bool {
+	special := func(r rune) bool {
+		return r < utf8.RuneSelf && !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("-._", r)
+	}
+	_, err := netip.ParseAddr(host)
+	return err == nil || utf8.ValidString(host) && strings.IndexFunc(host, special) < 0
+}
+
+func validPort(port string) bool {
+	n, err := strconv.ParseUint(port, 10, 16)
+	return port == "" || err == nil && n > 0
 }
 
 // portOf fills in the port: a URL's scheme has one of its own, a bare host
@@ -107,7 +127,7 @@ func portOf(u *url.URL, protocol string) string {
 }
 
 func isLoopback(host string) bool {
-	if host == "localhost" {
+	if strings.EqualFold(host, "localhost") {
 		return true
 	}
 	ip, err := netip.ParseAddr(host)

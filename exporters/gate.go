@@ -24,10 +24,12 @@ type gate struct {
 
 	open  context.Context // done when no export may go on
 	close context.CancelFunc
+	ended sync.Once
 
 	mu       sync.Mutex
 	draining bool
-	err      error
+	lost     int
+	err      error // the latest, since an outage repeats itself
 }
 
 func newGate(signal string, t *transport, log *diag.Log) *gate {
@@ -35,31 +37,37 @@ func newGate(signal string, t *transport, log *diag.Log) *gate {
 	return &gate{signal: signal, transport: t, log: log, open: open, close: closeGate}
 }
 
-// send runs one export of n items and keeps its error.
+// send runs one export of n spans, metrics or log records and keeps its error.
 func (g *gate) send(ctx context.Context, n int, export func(context.Context) error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(g.open, cancel)()
 	err := export(ctx)
-	if err == nil {
-		return
-	}
-	err = fmt.Errorf("%s: %d not delivered to %s: %w", g.signal, n, g.transport.link.address, err)
-	if g.keep(err) {
-		g.log.Warn("export "+g.signal, "export failed", "error", err)
+	if g.keep(n, err) {
+		g.log.Warn("export "+g.signal, "export failed", "error", g.describe(n, err))
 	}
 }
 
-// keep remembers the latest error, since an outage repeats itself, and reports
-// whether it is worth a line: not when Shutdown returns it, nor for metrics
-// while the link is known to be down, because they are cumulative and the next
-// export makes up for this one.
-func (g *gate) keep(err error) bool {
+func (g *gate) describe(n int, err error) error {
+	return fmt.Errorf("%s: %d not delivered to %s: %w", g.signal, n, g.transport.link.address, err)
+}
+
+// keep remembers what was lost and reports whether it is worth a line: not
+// when Shutdown returns it, nor for metrics while the link is known to be down,
+// because they are cumulative and the next export makes up for this one.
+func (g *gate) keep(n int, err error) bool {
 	_, failing := g.transport.link.state()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.err = err
-	return !g.draining && (g.signal != signalMetrics || !failing)
+	cumulative := g.signal == signalMetrics
+	if cumulative {
+		g.lost, g.err = 0, nil
+	}
+	if err == nil {
+		return false
+	}
+	g.lost, g.err = g.lost+n, err
+	return !g.draining && !(cumulative && failing)
 }
 
 func (g *gate) drain(ctx context.Context) {
@@ -78,16 +86,24 @@ func (g *gate) drain(ctx context.Context) {
 // shutdown ends the exporter behind the gate and its use of the connection.
 func (g *gate) shutdown(ctx context.Context, exporter func(context.Context) error) error {
 	err := exporter(ctx)
-	g.close()
-	g.transport.release()
+	g.end()
 	return err
+}
+
+// end stops exports and gives the connection up, once.
+func (g *gate) end() {
+	g.close()
+	g.ended.Do(g.transport.release)
 }
 
 func (g *gate) takeError() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	err := g.err
-	g.err = nil
+	if g.err == nil {
+		return nil
+	}
+	err := g.describe(g.lost, g.err)
+	g.lost, g.err = 0, nil
 	return err
 }
 

@@ -136,6 +136,25 @@ func (p *OTLPPipeline) Drain(ctx context.Context) {
 	}
 }
 
+// Close ends at once what the providers' Shutdown left running: the SDK's own
+// gives up half-way when its context ends. Call it after that.
+func (p *OTLPPipeline) Close() {
+	for _, g := range p.gates {
+		g.close()
+	}
+	over, cancel := context.WithCancel(context.Background())
+	cancel()
+	if p.Spans != nil {
+		_ = p.Spans.Shutdown(over) // says that its context is over
+	}
+	if p.Logs != nil {
+		_ = p.Logs.Shutdown(over)
+	}
+	for _, g := range p.gates {
+		g.end()
+	}
+}
+
 // TakeError returns what failed to be delivered since the last call, joined
 // over the signals, and forgets it. The SDK's providers do not see these
 // errors: they would print them.

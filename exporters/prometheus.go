@@ -139,14 +139,14 @@ func (p Prometheus) listen(ctx context.Context, s *PrometheusServer, vars *env.R
 			return fmt.Errorf("metrics are not served: web configuration file %q: %w; accepted: a readable file in the exporter-toolkit format", webConfig, err)
 		}
 	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
-	if err != nil {
-		return fmt.Errorf("metrics are not served: %s: %w; accepted: a free address of this machine, port 0 for any free port", variables, err)
-	}
 	mux := http.NewServeMux()
 	mux.Handle("/metrics", s.handler)
 	for pattern, handler := range p.Handlers {
-		mux.Handle(pattern, handler)
+		vars.Add(mount(mux, pattern, handler))
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if err != nil {
+		return fmt.Errorf("metrics are not served: %s: %w; accepted: a free address of this machine, port 0 for any free port", variables, err)
 	}
 	s.listener = listener
 	s.tls = usesTLS(webConfig)
@@ -161,6 +161,17 @@ func (p Prometheus) listen(ctx context.Context, s *PrometheusServer, vars *env.R
 	}
 	s.served = make(chan struct{})
 	go s.serve(webConfig)
+	return nil
+}
+
+// mount makes an error of the panic with which ServeMux answers a bad pattern.
+func mount(mux *http.ServeMux, pattern string, handler http.Handler) (err error) {
+	defer func() {
+		if problem := recover(); problem != nil {
+			err = fmt.Errorf("Prometheus.Handlers[%q]: %v; accepted: a pattern of http.ServeMux other than /metrics, with a handler", pattern, problem)
+		}
+	}()
+	mux.Handle(pattern, handler)
 	return nil
 }
 
@@ -192,11 +203,9 @@ func (s *PrometheusServer) serve(webConfig string) {
 // usesTLS reports whether a valid web configuration file sets a certificate,
 // and not authentication alone.
 func usesTLS(path string) bool {
-	var config struct {
-		TLS *struct{} `yaml:"tls_server_config"`
-	}
+	var config web.Config
 	content, err := os.ReadFile(path)
-	return err == nil && yaml.Unmarshal(content, &config) == nil && config.TLS != nil
+	return err == nil && yaml.Unmarshal(content, &config) == nil && config.TLSConfig.IsEnabled()
 }
 
 // Handler answers scrapes, in OpenMetrics or protobuf when the scraper takes
@@ -207,13 +216,13 @@ func (s *PrometheusServer) Handler() http.Handler { return s.handler }
 func (s *PrometheusServer) Gatherer() prometheus.Gatherer { return s.registry }
 
 // URL returns the address of the metrics page, "" when none is served. A
-// listener on all addresses is shown as localhost.
+// listener on all addresses or on 127.0.0.1 is shown as localhost.
 func (s *PrometheusServer) URL() string {
 	if s.listener == nil {
 		return ""
 	}
 	host, port, _ := net.SplitHostPort(s.listener.Addr().String())
-	if ip := net.ParseIP(host); ip.IsUnspecified() || ip.IsLoopback() {
+	if host == "127.0.0.1" || net.ParseIP(host).IsUnspecified() {
 		host = "localhost"
 	}
 	scheme := "http://"

@@ -40,14 +40,11 @@ func (o OTLP) settings(r *env.Reader, signal string) (settings, bool) {
 	v := signalVariables{r, strings.ToUpper(signal)}
 	s := settings{
 		timeout: o.Timeout,
-		window:  o.RetryWindow,
+		window:  o.retryWindow(r, signal),
 		gzip:    r.OneOf(v.name("COMPRESSION"), "gzip", "gzip", "none") == "gzip",
 	}
 	if s.timeout <= 0 {
 		s.timeout = r.Milliseconds(v.name("TIMEOUT"), 5*time.Second, time.Millisecond)
-	}
-	if s.window <= 0 {
-		s.window = retryWindow(r, signal)
 	}
 	var okEndpoint, okHeaders, okTLS bool
 	s.endpoint, okEndpoint = o.endpoint(v, signal)
@@ -60,15 +57,17 @@ func (o OTLP) settings(r *env.Reader, signal string) (settings, bool) {
 	return s, okEndpoint && okHeaders && okTLS
 }
 
-func retryWindow(r *env.Reader, signal string) time.Duration {
+func (o OTLP) retryWindow(r *env.Reader, signal string) time.Duration {
 	const window = 10 * time.Minute
-	switch signal {
-	case signalTraces:
-		return r.Milliseconds("OTEL_BSP_EXPORT_TIMEOUT", window, time.Millisecond)
-	case signalLogs:
+	switch {
+	case signal == signalMetrics:
+		return r.Milliseconds("OTEL_METRIC_EXPORT_TIMEOUT", 30*time.Second, time.Millisecond)
+	case o.RetryWindow > 0:
+		return o.RetryWindow
+	case signal == signalLogs:
 		return r.Milliseconds("OTEL_BLRP_EXPORT_TIMEOUT", window, time.Millisecond)
 	}
-	return r.Milliseconds("OTEL_METRIC_EXPORT_TIMEOUT", 30*time.Second, time.Millisecond)
+	return r.Milliseconds("OTEL_BSP_EXPORT_TIMEOUT", window, time.Millisecond)
 }
 
 // signalVariables finds the variable that holds for a signal: its own when
@@ -107,14 +106,14 @@ func (o OTLP) endpoint(v signalVariables, signal string) (endpoint, bool) {
 	e, err := parseEndpoint(value, protocol, insecure)
 	if err != nil {
 		if name == "OTLP.Endpoint" {
-			v.Add(fmt.Errorf("OTLP.Endpoint=%q: %w; accepted: host:port, or a URL with scheme http or https", value, err))
+			v.Add(fmt.Errorf("OTLP.Endpoint%s: %w; accepted: host:port, or a URL with scheme http or https", env.Shown(name, value), err))
 		} else {
 			v.Report(name, err.Error())
 		}
 		return endpoint{}, false
 	}
 	if name != v.own("ENDPOINT") {
-		e.path += "/v1/" + signal
+		e.path = strings.TrimSuffix(e.path, "/") + "/v1/" + signal
 	} else if e.path == "" {
 		e.path = "/"
 	}
@@ -139,16 +138,14 @@ func defaultAddress(protocol string) string {
 	return "localhost:" + portGRPC
 }
 
+// headers refuses a malformed general variable also where the signal has its
+// own: the stock exporters read both, and print what they cannot parse.
 func (o OTLP) headers(v signalVariables) (map[string]string, bool) {
-	name := v.name("HEADERS")
-	headers := make(map[string]string)
-	pairs, ok := v.Pairs(name)
-	for i, pair := range pairs {
-		if !validHeader(pair.Key, pair.Value) {
-			v.Report(name, fmt.Sprintf("header %d is not valid", i+1))
-			ok = false
-		}
-		headers[strings.ToLower(pair.Key)] = pair.Value
+	headers, ok := v.headers("OTEL_EXPORTER_OTLP_HEADERS")
+	if own := v.own("HEADERS"); v.String(own) != "" {
+		var okOwn bool
+		headers, okOwn = v.headers(own)
+		ok = ok && okOwn
 	}
 	for key, value := range o.Headers {
 		if !validHeader(key, value) {
@@ -156,6 +153,19 @@ func (o OTLP) headers(v signalVariables) (map[string]string, bool) {
 			ok = false
 		}
 		headers[strings.ToLower(key)] = value
+	}
+	return headers, ok
+}
+
+func (v signalVariables) headers(name string) (headers map[string]string, ok bool) {
+	headers = make(map[string]string)
+	pairs, ok := v.Pairs(name)
+	for i, pair := range pairs {
+		if !validHeader(pair.Key, pair.Value) {
+			v.Report(name, fmt.Sprintf("header %d is not valid", i+1))
+			ok = false
+		}
+		headers[strings.ToLower(pair.Key)] = pair.Value
 	}
 	return headers, ok
 }
@@ -190,12 +200,25 @@ func (o OTLP) tls(v signalVariables) (config *tls.Config, files string, ok bool)
 		}
 		config.RootCAs = pool
 	}
-	if v.String(cert)+v.String(key) == "" {
+	switch {
+	case v.String(cert) == "" && v.String(key) == "":
 		return config, files, true
+	case v.String(key) == "":
+		v.Report(cert, "there is no "+key)
+		return nil, "", false
+	case v.String(cert) == "":
+		v.Report(key, "there is no "+cert)
+		return nil, "", false
+	}
+	for name, other := range map[string]string{cert: key, key: cert} {
+		if v.String(other) == "" {
+			v.Report(name, other+" is not set")
+			return nil, "", false
+		}
 	}
 	pair, err := tls.LoadX509KeyPair(v.String(cert), v.String(key))
 	if err != nil {
-		v.Report(cert, fmt.Sprintf("loading it with its key: %v", err))
+		v.Report(cert, fmt.Sprintf("loading it with the key in %s: %v", key, err))
 		return nil, "", false
 	}
 	config.Certificates = []tls.Certificate{pair}

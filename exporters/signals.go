@@ -172,7 +172,11 @@ func (e *metricExporter) Aggregation(kind sdkmetric.InstrumentKind) sdkmetric.Ag
 }
 
 func (e *metricExporter) Export(ctx context.Context, metrics *metricdata.ResourceMetrics) error {
-	e.gate.send(ctx, 1, func(ctx context.Context) error {
+	n := 0
+	for _, scope := range metrics.ScopeMetrics {
+		n += len(scope.Metrics)
+	}
+	e.gate.send(ctx, n, func(ctx context.Context) error {
 		return e.Exporter.Export(ctx, metrics)
 	})
 	return nil

@@ -11,10 +11,12 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/encoding/gzip"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/status"
 
 	"github.com/otelmon/toolkit/internal/diag"
 )
@@ -61,7 +63,8 @@ func dial(s settings, l *link) (*grpc.ClientConn, error) {
 	if s.gzip {
 		options = append(options, grpc.WithDefaultCallOptions(grpc.UseCompressor(gzip.Name)))
 	}
-	return grpc.NewClient(s.endpoint.address, options...)
+	// With the scheme, a host named like one of gRPC's schemes is a host.
+	return grpc.NewClient("dns:///"+s.endpoint.address, options...)
 }
 
 // release closes the connection when its last user is gone.
@@ -77,7 +80,8 @@ func (t *transport) release() {
 }
 
 // link watches every attempt and says once that the Collector cannot be
-// reached, and once that it is back.
+// reached, and once that it is back. What a Collector refuses for good, such as
+// a signal that it does not take, is reported by the signal's gate instead.
 type link struct {
 	address string
 	log     *diag.Log
@@ -94,8 +98,12 @@ func (l *link) intercept(timeout time.Duration) grpc.UnaryClientInterceptor {
 		attempt, cancel := context.WithTimeout(ctx, timeout)
 		defer cancel()
 		err := invoke(attempt, method, req, reply, conn, opts...)
-		if ctx.Err() == nil {
+		switch code := status.Code(err); {
+		case ctx.Err() != nil:
+		case code == codes.Unavailable || code == codes.DeadlineExceeded:
 			l.observe(err)
+		default:
+			l.observe(nil) // a refusal is an answer
 		}
 		return err
 	}
@@ -113,14 +121,15 @@ func (r roundTripper) RoundTrip(request *http.Request) (*http.Response, error) {
 	if errors.Is(err, context.Canceled) {
 		return nil, err
 	}
-	switch {
-	case err != nil:
+	if err != nil {
 		r.link.observe(err)
 		return nil, temporary{err}
-	case response.StatusCode >= http.StatusBadRequest:
+	}
+	switch response.StatusCode {
+	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		r.link.observe(fmt.Errorf("HTTP status %s", response.Status))
 	default:
-		r.link.observe(nil)
+		r.link.observe(nil) // a refusal is an answer
 	}
 	return response, nil
 }

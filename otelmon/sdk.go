@@ -125,6 +125,7 @@ func (s *SDK) stop(ctx context.Context) error {
 		tasks["metrics server"] = s.prometheus.Shutdown
 	}
 	err := together(ctx, tasks)
+	s.otlp.Close()
 	return errors.Join(err, s.otlp.TakeError())
 }
 

@@ -3,6 +3,7 @@ package otelmon
 import (
 	"context"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
@@ -140,7 +141,7 @@ func (c Config) newMeterProvider(res *resource.Resource, vars *env.Reader, s *SD
 		readers = append(readers, s.otlp.Metrics)
 	}
 	if slices.Contains(to.metrics, "console") {
-		if exporter, err := stdoutmetric.New(); err != nil {
+		if exporter, err := stdoutmetric.New(stdoutmetric.WithWriter(os.Stdout)); err != nil {
 			vars.Add(fmt.Errorf("starting the console metric exporter: %w", err))
 		} else {
 			readers = append(readers, sdkmetric.NewPeriodicReader(exporter))
@@ -175,7 +176,7 @@ func (c Config) newTracerProvider(res *resource.Resource, vars *env.Reader, s *S
 		options = append(options, sdktrace.WithSpanProcessor(s.otlp.Spans))
 	}
 	if slices.Contains(to.traces, "console") {
-		if exporter, err := stdouttrace.New(); err != nil {
+		if exporter, err := stdouttrace.New(stdouttrace.WithWriter(os.Stdout)); err != nil {
 			vars.Add(fmt.Errorf("starting the console span exporter: %w", err))
 		} else {
 			options = append(options, sdktrace.WithSyncer(exporter))
@@ -198,7 +199,7 @@ func (c Config) newLoggerProvider(res *resource.Resource, vars *env.Reader, s *S
 		options = append(options, sdklog.WithProcessor(s.otlp.Logs))
 	}
 	if slices.Contains(to.logs, "console") {
-		if exporter, err := stdoutlog.New(); err != nil {
+		if exporter, err := stdoutlog.New(stdoutlog.WithWriter(os.Stdout)); err != nil {
 			vars.Add(fmt.Errorf("starting the console log exporter: %w", err))
 		} else {
 			options = append(options, sdklog.WithProcessor(sdklog.NewSimpleProcessor(exporter)))

@@ -144,7 +144,6 @@ func (s sink) Info(_ int, message string, _ ...any) {
 // Error leaves the error itself out, which may quote a value.
 func (s sink) Error(_ error, message string, _ ...any) {
 	s.log.Warn(classOf(message), "OpenTelemetry SDK", "error", message)
-
 }
 
 func (s sink) WithValues(...any) logr.LogSink { return s }

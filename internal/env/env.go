@@ -33,19 +33,27 @@ type Pair struct {
 // Err joins everything that was reported so far, nil if nothing was.
 func (r *Reader) Err() error { return errors.Join(r.errs...) }
 
-// Report adds an error that names the variable, its value and what is
-// accepted. The values of headers are never shown.
+// Report adds an error that names the variable, its value as [Shown] and what
+// is accepted.
 func (r *Reader) Report(name, reason string) {
-	shown := "=" + strconv.Quote(truncate(r.String(name)))
-	if strings.HasSuffix(name, "_HEADERS") || strings.HasSuffix(name, "_URL") {
-		shown = " (value not shown)"
-	}
-	r.Add(fmt.Errorf("%s%s: %s; accepted: %s", name, shown, reason, variables[name].Accepted))
+	r.Add(fmt.Errorf("%s%s: %s; accepted: %s", name, Shown(name, r.String(name)), reason, variables[name].Accepted))
 }
 
-// Add collects an error that is not about a variable. The same text is kept
-// once, since signals share variables.
+// Shown returns "=" and the value for an error about name. Values that may
+// hold credentials are left out: headers, URLs, and an endpoint with an @.
+func Shown(name, value string) string {
+	if strings.HasSuffix(name, "_HEADERS") || strings.HasSuffix(name, "_URL") || strings.Contains(value, "@") {
+		return " (value not shown)"
+	}
+	return "=" + strconv.Quote(truncate(value))
+}
+
+// Add collects an error that is not about a variable; nil is none. The same
+// text is kept once, since signals share variables.
 func (r *Reader) Add(err error) {
+	if err == nil {
+		return
+	}
 	same := func(e error) bool { return e.Error() == err.Error() }
 	if !slices.ContainsFunc(r.errs, same) {
 		r.errs = append(r.errs, err)
@@ -124,7 +132,11 @@ func (r *Reader) OneOf(name, fallback string, accepted ...string) string {
 		return fallback
 	}
 	if !slices.Contains(accepted, value) {
-		r.Report(name, fmt.Sprintf("unknown value, %q is used", fallback))
+		reason := "unknown value"
+		if fallback != "" {
+			reason += fmt.Sprintf(", %q is used", fallback)
+		}
+		r.Report(name, reason)
 		return fallback
 	}
 	return value

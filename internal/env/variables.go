@@ -23,7 +23,7 @@ func Variables() []Variable {
 	})
 }
 
-// Signals are the infixes of the per-signal OTLP variables.
+// signals are the infixes of the per-signal OTLP variables.
 var signals = []string{"TRACES", "METRICS", "LOGS"}
 
 var variables = index(slices.Concat(general, otlp(), batching, limits, prometheus, own, kubernetes))
@@ -68,14 +68,16 @@ func otlp() []Variable {
 	}
 	for _, v := range slices.Clone(all) {
 		for _, signal := range signals {
-			v := v
-			v.Name = strings.Replace(v.Name, "OTLP_", "OTLP_"+signal+"_", 1)
-			v.Default = "the general variable"
-			v.Meaning = "The same for " + strings.ToLower(signal) + " alone."
-			if strings.HasSuffix(v.Name, "_ENDPOINT") {
-				v.Meaning = "The same for " + strings.ToLower(signal) + " alone; a URL is used as it is, with nothing appended."
+			perSignal := Variable{
+				Name:     strings.Replace(v.Name, "OTLP_", "OTLP_"+signal+"_", 1),
+				Accepted: v.Accepted,
+				Default:  "the general variable",
+				Meaning:  "The same for " + strings.ToLower(signal) + " alone.",
 			}
-			all = append(all, v)
+			if strings.HasSuffix(v.Name, "_ENDPOINT") {
+				perSignal.Meaning = "The same for " + strings.ToLower(signal) + " alone; a URL is used as it is, with nothing appended."
+			}
+			all = append(all, perSignal)
 		}
 	}
 	return all

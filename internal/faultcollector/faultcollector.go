@@ -190,7 +190,7 @@ func (c *Collector) serveHTTP(t testing.TB) string {
 func (c *Collector) handleHTTP(w http.ResponseWriter, r *http.Request) {
 	traces, metrics, logs := &coltrace.ExportTraceServiceRequest{}, &colmetrics.ExportMetricsServiceRequest{}, &collogs.ExportLogsServiceRequest{}
 	var message proto.Message
-	keep := func(*Received) {}
+	var keep func(*Received)
 	switch path := r.URL.Path; {
 	case hasSignal(path, "traces"):
 		message, keep = traces, func(got *Received) { got.Traces = append(got.Traces, traces) }

@@ -30,10 +30,11 @@ func StartTime(ctx context.Context) time.Time {
 		return time.Now()
 	}
 	ms, err := self.CreateTimeWithContext(ctx)
-	if err != nil {
-		return time.Now()
+	start, now := time.UnixMilli(ms), time.Now()
+	if err != nil || start.After(now) { // the system counts from a rounded boot time
+		return now
 	}
-	return time.UnixMilli(ms)
+	return start
 }
 
 // pid fits 32 bits on every system; the fallback is no process's number.

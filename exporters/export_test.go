@@ -1,0 +1,13 @@
+package exporters
+
+// Endpoint is what parseEndpoint makes of an address, for its test.
+type Endpoint struct {
+	Protocol, Address, Path string
+	Plaintext               bool
+}
+
+// ParseEndpoint is parseEndpoint.
+func ParseEndpoint(value, protocol string, insecure *bool) (Endpoint, error) {
+	e, err := parseEndpoint(value, protocol, insecure)
+	return Endpoint{e.protocol, e.address, e.path, e.plaintext}, err
+}

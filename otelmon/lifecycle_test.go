@@ -1,0 +1,359 @@
+package otelmon_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/log"
+	"go.opentelemetry.io/otel/metric"
+
+	"github.com/otelmon/toolkit/exporters"
+	"github.com/otelmon/toolkit/internal/faultcollector"
+	"github.com/otelmon/toolkit/otelmon"
+)
+
+// setUpGlobal starts the process's one SDK; tests that use it are not parallel.
+func setUpGlobal(t *testing.T, cfg otelmon.Config) *service {
+	t.Helper()
+	s := &service{collector: faultcollector.Start(t), log: newLines()}
+	cfg.Logger = s.log.logger()
+	cfg.ServiceName = "test"
+	cfg.Prometheus.Address = "127.0.0.1:0"
+	if cfg.OTLP.Endpoint == "" {
+		cfg.OTLP.Endpoint = s.collector.GRPC
+	}
+	s.SDK, s.setupErr = otelmon.Setup(t.Context(), cfg)
+	t.Cleanup(func() { s.shutdown(t) })
+	return s
+}
+
+// Not parallel: sets the globals.
+func TestSetupServesGlobals(t *testing.T) {
+	s := setUpGlobal(t, otelmon.Config{})
+	ctx, span := otel.Tracer("global").Start(t.Context(), "global operation")
+	counter, err := otel.Meter("global").Int64Counter("global.calls")
+	if err != nil {
+		t.Fatal(err)
+	}
+	counter.Add(ctx, 1)
+	var record log.Record
+	record.SetBody(attribute.StringValue("global record"))
+	otel.GetLoggerProvider().Logger("global").Emit(ctx, record)
+	span.End()
+	if err := s.ForceFlush(patience(t)); err != nil {
+		t.Fatal(err)
+	}
+	got := s.collector.Received()
+	if n := len(spansOf(got)); n != 1 {
+		t.Errorf("got %d spans, want 1", n)
+	}
+	if metricOf(got, "global.calls") == nil {
+		t.Error("the counter did not arrive")
+	}
+	if n := len(recordsOf(got)); n != 1 {
+		t.Errorf("got %d log records, want 1", n)
+	}
+	if fields := otel.GetTextMapPropagator().Fields(); !strings.Contains(strings.Join(fields, ","), "traceparent") {
+		t.Errorf("the propagator's fields are %v, want traceparent among them", fields)
+	}
+}
+
+// Not parallel: sets the globals.
+func TestSetupTwiceReturnsTheRunningSDK(t *testing.T) {
+	first := setUpGlobal(t, otelmon.Config{})
+	second, err := otelmon.Setup(t.Context(), otelmon.Config{})
+	if !errors.Is(err, otelmon.ErrAlreadySetUp) {
+		t.Errorf("got error %v, want ErrAlreadySetUp", err)
+	}
+	if second != first.SDK {
+		t.Error("got another SDK than the one that runs")
+	}
+}
+
+// Not parallel: sets the globals.
+func TestSetupHundredTimesAtOnceStartsOne(t *testing.T) {
+	var wait sync.WaitGroup
+	sdks := make([]*otelmon.SDK, 100)
+	errs := make([]error, len(sdks))
+	for i := range sdks {
+		wait.Go(func() {
+			cfg := withoutPush()
+			cfg.Logger = newLines().logger()
+			sdks[i], errs[i] = otelmon.Setup(t.Context(), cfg)
+		})
+	}
+	wait.Wait()
+	started := 0
+	for i := range sdks {
+		if errs[i] == nil {
+			started++
+		} else if !errors.Is(errs[i], otelmon.ErrAlreadySetUp) {
+			t.Errorf("got error %v", errs[i])
+		}
+		if sdks[i] != sdks[0] {
+			t.Error("got different SDKs")
+		}
+	}
+	if started != 1 {
+		t.Errorf("%d calls started an SDK, want 1", started)
+	}
+	if err := sdks[0].Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// Not parallel: sets the globals.
+func TestSetupAfterShutdownServesWhatWasObtainedBefore(t *testing.T) {
+	first := setUpGlobal(t, otelmon.Config{})
+	tracer := otel.Tracer("kept")
+	counter, err := otel.Meter("kept").Int64Counter("kept.calls")
+	if err != nil {
+		t.Fatal(err)
+	}
+	observed, err := otel.Meter("kept").Int64ObservableGauge("kept.level", metric.WithInt64Callback(
+		func(_ context.Context, o metric.Int64Observer) error { o.Observe(7); return nil }))
+	if err != nil || observed == nil {
+		t.Fatal(err)
+	}
+	counter.Add(t.Context(), 3)
+	if err := first.Shutdown(patience(t)); err != nil {
+		t.Fatal(err)
+	}
+	counter.Add(t.Context(), 100) // between two SDKs: goes nowhere
+
+	second := setUpGlobal(t, otelmon.Config{})
+	if second.setupErr != nil {
+		t.Fatal(second.setupErr)
+	}
+	_, span := tracer.Start(t.Context(), "after")
+	span.End()
+	counter.Add(t.Context(), 5)
+	if err := second.ForceFlush(patience(t)); err != nil {
+		t.Fatal(err)
+	}
+	got := second.collector.Received()
+	if spans := spansOf(got); len(spans) != 1 || spans[0].Name != "after" {
+		t.Errorf("got spans %v, want the one of the tracer obtained before", spans)
+	}
+	if sum := metricOf(got, "kept.calls").GetSum(); sum == nil || sum.DataPoints[0].GetAsInt() != 5 {
+		t.Errorf("got %v, want 5 counted since the second Setup", sum)
+	}
+	if gauge := metricOf(got, "kept.level").GetGauge(); gauge == nil || gauge.DataPoints[0].GetAsInt() != 7 {
+		t.Errorf("got %v, want the callback's 7", gauge)
+	}
+	if body := second.scrape(t); !strings.Contains(body, "go_goroutine_count") {
+		t.Error("the second SDK has no runtime metrics")
+	}
+}
+
+// Not parallel: sets the globals.
+func TestRuntimeMetricsAreThereOnceAfterManySetups(t *testing.T) {
+	for range 3 {
+		s := setUpGlobal(t, otelmon.Config{DisableOTLP: true})
+		s.shutdown(t)
+	}
+	s := setUpGlobal(t, otelmon.Config{DisableOTLP: true})
+	// Doubled, the value would be 200.
+	if body := s.scrape(t); !strings.Contains(body, "go_config_gogc_percent{") || !strings.Contains(lineWith(body, "go_config_gogc_percent{"), "} 100") {
+		t.Errorf("got %q, want 100", lineWith(body, "go_config_gogc_percent{"))
+	}
+}
+
+func lineWith(text, part string) string {
+	for line := range strings.Lines(text) {
+		if strings.Contains(line, part) {
+			return strings.TrimSpace(line)
+		}
+	}
+	return ""
+}
+
+func TestNilContextsAreTaken(t *testing.T) {
+	t.Parallel()
+	cfg := withoutPush()
+	cfg.DisableGlobals = true
+	cfg.Logger = newLines().logger()
+	var none context.Context
+	sdk, err := otelmon.Setup(none, cfg)
+	if err != nil {
+		t.Error(err)
+	}
+	if err := sdk.ForceFlush(none); err != nil {
+		t.Error(err)
+	}
+	if err := sdk.Shutdown(none); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestShutdownTwiceReturnsTheSame(t *testing.T) {
+	t.Parallel()
+	s := setUp(t, otelmon.Config{OTLP: exporters.OTLP{Endpoint: absent}})
+	s.emit(t)
+	first := s.Shutdown(patience(t))
+	if first == nil {
+		t.Error("a shutdown that could not deliver returned no error")
+	}
+	if second := s.Shutdown(patience(t)); !errors.Is(second, first) {
+		t.Errorf("got %v, want %v again", second, first)
+	}
+	if err := s.ForceFlush(t.Context()); err != nil {
+		t.Logf("flush after shutdown: %v", err)
+	}
+}
+
+func TestNothingIsRecordedAfterShutdown(t *testing.T) {
+	t.Parallel()
+	s := setUp(t, otelmon.Config{})
+	s.shutdown(t)
+	_, span := s.TracerProvider().Tracer("test").Start(t.Context(), "late")
+	if span.IsRecording() {
+		t.Error("a span records after Shutdown")
+	}
+	s.emit(t)
+	if spans := spansOf(s.collector.Received()); len(spans) != 0 {
+		t.Errorf("got %d spans, want none", len(spans))
+	}
+}
+
+func TestShutdownGivesEverySignalItsShare(t *testing.T) {
+	t.Parallel()
+	s := setUp(t, otelmon.Config{ServiceName: "test"})
+	s.emit(t)
+	if err := s.Shutdown(patience(t)); err != nil {
+		t.Error(err)
+	}
+	got := s.collector.Received()
+	if len(spansOf(got)) != 1 || len(recordsOf(got)) != 1 || metricOf(got, "operation.duration") == nil {
+		t.Errorf("got %d spans, %d records and metric %v, want one of each",
+			len(spansOf(got)), len(recordsOf(got)), metricOf(got, "operation.duration"))
+	}
+}
+
+func TestShutdownEndsAtItsDeadlineWhenTheCollectorHangs(t *testing.T) {
+	t.Parallel()
+	s := setUp(t, otelmon.Config{})
+	s.collector.Hang()
+	s.emit(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	err := s.Shutdown(ctx)
+	if err == nil {
+		t.Fatal("got no error although nothing was delivered")
+	}
+	for _, signal := range []string{"traces", "metrics", "logs"} {
+		if !strings.Contains(err.Error(), signal) {
+			t.Errorf("the error does not say that %s were not delivered: %v", signal, err)
+		}
+	}
+}
+
+func TestShutdownDoesNotWaitForAHangingCallback(t *testing.T) {
+	t.Parallel()
+	s := setUp(t, otelmon.Config{})
+	release := make(chan struct{})
+	t.Cleanup(func() { close(release) })
+	_, err := s.MeterProvider().Meter("test").Int64ObservableGauge("hanging", metric.WithInt64Callback(
+		func(context.Context, metric.Int64Observer) error { <-release; return nil }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if err := s.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v, want the deadline's error", err)
+	}
+}
+
+func TestSetupWithoutACollectorSaysSoOnce(t *testing.T) {
+	t.Parallel()
+	s := setUp(t, otelmon.Config{ServiceName: "test", OTLP: exporters.OTLP{Endpoint: absent, MetricInterval: 100 * time.Millisecond}})
+	if s.setupErr != nil {
+		t.Error(s.setupErr)
+	}
+	s.emit(t)
+	s.log.wait(t, "cannot deliver telemetry")
+	if n := strings.Count(s.log.String(), "\n"); n > 2 {
+		t.Errorf("got %d log lines, want 2 at most:\n%s", n, s.log)
+	}
+	if err := flushUntil(t, s, time.Second); err == nil {
+		t.Error("a flush to nowhere returned no error")
+	}
+}
+
+// Not parallel: counts the process's goroutines and descriptors.
+func TestSetupAndShutdownThousandTimesLeaveNothingBehind(t *testing.T) {
+	cycle := func() {
+		cfg := otelmon.Config{
+			ServiceName: "test",
+			Logger:      newLines().logger(),
+			Prometheus:  exporters.Prometheus{Address: "127.0.0.1:0"},
+			OTLP:        exporters.OTLP{Endpoint: absent},
+		}
+		sdk, err := otelmon.Setup(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond)
+		defer cancel()
+		_ = sdk.Shutdown(ctx) // the last metrics cannot be delivered
+	}
+	cycle()
+	goroutines, files := settled(t, 0, 0)
+	for range 1000 {
+		cycle()
+	}
+	afterGoroutines, afterFiles := settled(t, goroutines, files)
+	if afterGoroutines > goroutines || afterFiles > files {
+		stacks := make([]byte, 1<<16)
+		stacks = stacks[:runtime.Stack(stacks, true)]
+		t.Errorf("got %d goroutines and %d descriptors, want no more than %d and %d\n%s", afterGoroutines, afterFiles, goroutines, files, stacks)
+	}
+}
+
+// settled counts goroutines and descriptors once they are down to the given
+// numbers, or when patience ends.
+func settled(t *testing.T, goroutines, files int) (int, int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	lastGoroutines, lastFiles := -1, -1
+	for same := 0; ; {
+		nowGoroutines, nowFiles := runtime.NumGoroutine(), openFiles()
+		if goroutines > 0 && nowGoroutines <= goroutines && nowFiles <= files {
+			return nowGoroutines, nowFiles
+		}
+		same++
+		if nowGoroutines != lastGoroutines || nowFiles != lastFiles {
+			same = 0
+		}
+		lastGoroutines, lastFiles = nowGoroutines, nowFiles
+		select {
+		case <-tick.C:
+			if goroutines == 0 && same > 20 {
+				return nowGoroutines, nowFiles
+			}
+		case <-ctx.Done():
+			return nowGoroutines, nowFiles
+		}
+	}
+}
+
+// openFiles counts the process's descriptors, 0 where the system has no list.
+func openFiles() int {
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return 0
+	}
+	return len(entries)
+}
