@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 
 	"go.opentelemetry.io/contrib/bridges/otelslog"
 	"go.opentelemetry.io/otel/trace"
@@ -83,7 +84,7 @@ func (c correlated) with(step func(slog.Handler) slog.Handler, opensGroup bool) 
 		next := step(c.current)
 		return correlated{plain: next, current: next}
 	}
-	steps := append(c.steps[:len(c.steps):len(c.steps)], step)
+	steps := append(slices.Clone(c.steps), step)
 	return correlated{plain: c.plain, current: step(c.current), steps: steps}
 }
 

@@ -66,14 +66,15 @@ const (
 // for "no limit" or panic on.
 func spanLimits(vars *env.Reader) sdktrace.SpanLimits {
 	count, length := attributeLimits(vars, "OTEL_SPAN_ATTRIBUTE")
-	limits := sdktrace.NewSpanLimits() // for the fields that have no variable
-	limits.AttributeCountLimit = count
-	limits.AttributeValueLengthLimit = length
-	limits.EventCountLimit = vars.Int("OTEL_SPAN_EVENT_COUNT_LIMIT", defaultCount, 0, mostCount)
-	limits.LinkCountLimit = vars.Int("OTEL_SPAN_LINK_COUNT_LIMIT", defaultCount, 0, mostCount)
-	limits.AttributePerEventCountLimit = vars.Int("OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT", defaultCount, 0, mostCount)
-	limits.AttributePerLinkCountLimit = vars.Int("OTEL_LINK_ATTRIBUTE_COUNT_LIMIT", defaultCount, 0, mostCount)
-	return limits
+	return sdktrace.SpanLimits{
+		AttributeCountLimit:         count,
+		AttributeValueLengthLimit:   length,
+		AttributeValueDepthLimit:    sdktrace.DefaultAttributeValueDepthLimit,
+		EventCountLimit:             vars.Int("OTEL_SPAN_EVENT_COUNT_LIMIT", defaultCount, 0, mostCount),
+		LinkCountLimit:              vars.Int("OTEL_SPAN_LINK_COUNT_LIMIT", defaultCount, 0, mostCount),
+		AttributePerEventCountLimit: vars.Int("OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT", defaultCount, 0, mostCount),
+		AttributePerLinkCountLimit:  vars.Int("OTEL_LINK_ATTRIBUTE_COUNT_LIMIT", defaultCount, 0, mostCount),
+	}
 }
 
 // attributeLimits returns the limits of one kind of item, which default to the

@@ -218,7 +218,8 @@ func generalRows() map[string]func(*testing.T) {
 		"OTELMON_PUSHGATEWAY_URL": func(t *testing.T) {
 			gateway := startPushgateway(t)
 			t.Setenv("OTELMON_PUSHGATEWAY_URL", gateway.url)
-			runJob(t, otelmon.Config{})
+			_, err := runJob(t, otelmon.Config{})
+			wantNoError(t, err)
 			gateway.wantPush(t, "test", "job_items_total")
 		},
 		"K8S_CLUSTER_NAME":    resourceRow("K8S_CLUSTER_NAME", "k8s.cluster.name"),

@@ -1,0 +1,44 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+
+	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
+
+	"github.com/otelmon/toolkit/otelmon"
+)
+
+// startTelemetry is what a service needs of otelmon. A service goes on when
+// telemetry is not complete, so that an error is logged and no more.
+func startTelemetry(ctx context.Context, stderr io.Writer) *otelmon.SDK {
+	logs := slog.NewTextHandler(stderr, nil)
+	sdk, err := otelmon.Setup(ctx, otelmon.Config{
+		// A field wins over its variable; this way the variable wins.
+		ServiceName: cmp.Or(os.Getenv("OTEL_SERVICE_NAME"), "quickstart"),
+		Logger:      slog.New(logs),
+	})
+	slog.SetDefault(slog.New(sdk.SlogHandler(logs)))
+	if err != nil {
+		slog.Error("telemetry is not complete", "error", err)
+	}
+	return sdk
+}
+
+// stopTelemetry sends what is waiting, also when ctx has ended.
+func stopTelemetry(ctx context.Context, sdk *otelmon.SDK) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+	defer cancel()
+	if err := sdk.Shutdown(ctx); err != nil {
+		slog.Warn("telemetry was not delivered completely", "error", err)
+	}
+}
+
+// instrument makes a span and metrics of each request.
+func instrument(next http.Handler) http.Handler {
+	return otelhttp.NewHandler(next, "shop")
+}

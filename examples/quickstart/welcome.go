@@ -1,0 +1,50 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+)
+
+// welcome says what there is to look at.
+func welcome(w io.Writer, o options, base, metricsURL string) {
+	load, end := "no requests of its own", "until Ctrl-C"
+	if o.load > 0 {
+		load = fmt.Sprintf("%d requests a second of its own", o.load)
+	}
+	if o.duration > 0 {
+		end = "for " + o.duration.String()
+	}
+	say(w, `
+  shop      %[1]s
+  metrics   %[2]s
+  traces    pushed to %[3]s, with metrics and logs
+  load      %[4]s, %[5]s
+
+Try:
+
+  curl %[1]s/products/7
+  curl %[1]s/orders -d '{"product":"7","quantity":2}'
+  curl '%[1]s/slow?delay=300ms'
+`, base, cmp.Or(metricsURL, "not served, see the log"), collector(), load, end)
+	if metricsURL != "" {
+		say(w, "  curl -s %s | grep ^shop_orders\n", metricsURL)
+	}
+	say(w, "\n")
+}
+
+// say ignores errors: a terminal that is gone has nobody to be told.
+func say(w io.Writer, format string, args ...any) {
+	_, _ = fmt.Fprintf(w, format, args...)
+}
+
+// collector is where the exporter pushes to, without credentials.
+func collector() string {
+	endpoint := cmp.Or(os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT"), "localhost:4317")
+	if u, err := url.Parse(endpoint); err == nil && u.Host != "" {
+		return u.Host
+	}
+	return endpoint
+}

@@ -1,0 +1,47 @@
+package meter_test
+
+import (
+	"context"
+	"testing"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+
+	"github.com/otelmon/toolkit/internal/meter"
+)
+
+func attributes() metric.MeasurementOption {
+	return metric.WithAttributeSet(attribute.NewSet(
+		attribute.String("http.request.method", "GET"),
+		attribute.String("http.route", "/users/{id}"),
+		attribute.String("url.scheme", "https"),
+		attribute.Int("http.response.status_code", 200),
+	))
+}
+
+func BenchmarkRecord(b *testing.B) {
+	rules := meter.Rules{}
+	wrapped := meter.NewProvider()
+	wrapped.Set(newSDK(b, rules, sdkmetric.NewManualReader()), rules)
+	providers := map[string]metric.MeterProvider{
+		"direct":  newSDK(b, rules, sdkmetric.NewManualReader()),
+		"wrapped": wrapped,
+		"no-op":   meter.NewProvider(),
+	}
+	contexts := map[string]context.Context{"unsampled": context.Background(), "sampled": sampled(1)}
+	for name, provider := range providers {
+		h, err := provider.Meter("m").Float64Histogram("d", metric.WithUnit("s"),
+			metric.WithExplicitBucketBoundaries(meter.Boundaries("d", "s", rules)...))
+		check(b, err)
+		opts := []metric.RecordOption{attributes()}
+		for span, ctx := range contexts {
+			b.Run(name+"/"+span, func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					h.Record(ctx, 0.123, opts...)
+				}
+			})
+		}
+	}
+}

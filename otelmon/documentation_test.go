@@ -1,0 +1,79 @@
+package otelmon_test
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/otelmon/toolkit/internal/env"
+	"github.com/otelmon/toolkit/internal/golden"
+	"github.com/otelmon/toolkit/otelmon"
+)
+
+// The page is made from the same table that variables are read by.
+func TestConfigurationPageIsUpToDate(t *testing.T) {
+	t.Parallel()
+	var page bytes.Buffer
+	page.WriteString(`# Environment variables
+
+Made by ` + "`go test ./otelmon -update`" + ` from internal/env/variables.go.
+
+A field set in code wins over its variable, a variable over the default; an empty variable counts as unset. A value that
+is not accepted is an error of ` + "`otelmon.Setup`" + ` that names the variable, the value and what is accepted; the default is
+used and everything else runs. Durations are whole milliseconds, as the OpenTelemetry specification has them. What has
+no variable is a field of ` + "`otelmon.Config`" + `.
+
+| Variable | Accepted | Default | Meaning |
+| --- | --- | --- | --- |
+`)
+	for _, v := range env.Variables() {
+		byDefault := v.Default
+		if byDefault == "" {
+			byDefault = "-"
+		}
+		fmt.Fprintf(&page, "| `%s` | %s | %s | %s |\n", v.Name, v.Accepted, byDefault, v.Meaning)
+	}
+	golden.Check(t, "../docs/configuration.md", page.Bytes())
+}
+
+// quietEnvironment marks the process that TestSetupWritesNothingByItself runs.
+const quietEnvironment = "OTELMON_TEST_QUIET"
+
+// Whatever the variables hold, only the caller's log is written to: the SDK's
+// own messages would show the secret in a malformed headers variable. Left out
+// are the span limits, about which a package of the OpenTelemetry API writes a
+// line before any program starts.
+func TestSetupWritesNothingByItself(t *testing.T) {
+	t.Parallel()
+	if os.Getenv(quietEnvironment) != "" {
+		sdk, err := otelmon.Setup(t.Context(), otelmon.Config{ServiceName: "test", Logger: newLines().logger()})
+		if err == nil || strings.Contains(err.Error(), "canary") {
+			t.Errorf("got error %v", err)
+		}
+		(&service{SDK: sdk}).shutdown(t)
+		return
+	}
+	command := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestSetupWritesNothingByItself$") //nolint:gosec // the test itself
+	command.Env = append(os.Environ(), quietEnvironment+"=1",
+		"OTEL_EXPORTER_PROMETHEUS_PORT=0",
+		"OTEL_EXPORTER_OTLP_ENDPOINT=127.0.0.1:1",
+		"OTEL_EXPORTER_OTLP_HEADERS=api-key=%zzcanary",
+		"OTEL_EXPORTER_OTLP_TRACES_HEADERS=ok=1",
+		"OTEL_EXPORTER_OTLP_LOGS_HEADERS=Bearer canary",
+		"OTEL_BSP_SCHEDULE_DELAY=often",
+		"OTEL_TRACES_SAMPLER=dice",
+		"OTEL_RESOURCE_ATTRIBUTES=a,b=%zz",
+		"OTEL_METRIC_EXPORT_INTERVAL=now",
+		"OTEL_PROPAGATORS=telepathy",
+	)
+	out, err := command.CombinedOutput()
+	if err != nil {
+		t.Errorf("%v", err)
+	}
+	if text := strings.TrimSpace(string(out)); text != "PASS" && !strings.HasPrefix(text, "PASS\ncoverage:") {
+		t.Errorf("written to the standard streams:\n%s", text)
+	}
+}
