@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"os"
 	"os/signal"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/push"
 
+	"github.com/otelmon/toolkit/internal/diag"
 	"github.com/otelmon/toolkit/internal/env"
 )
 
@@ -19,8 +21,8 @@ import (
 // which end main's context. A second signal ends the process at once. Short
 // jobs lose nothing that way, however briefly they lived.
 //
-// Run returns main's error and nothing else. Trouble with telemetry is logged
-// and does not fail a job.
+// In main, [FromContext] returns the SDK. Run returns main's error and nothing
+// else: trouble with telemetry is logged and does not fail a job.
 func Run(ctx context.Context, cfg Config, main func(context.Context) error) error {
 	if ctx == nil {
 		ctx = context.Background()
@@ -38,7 +40,7 @@ func Run(ctx context.Context, cfg Config, main func(context.Context) error) erro
 		}
 	}()
 
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.WithValue(ctx, sdkKey{}, sdk), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	defer context.AfterFunc(ctx, func() {
 		stop() // from here on a signal ends the process
@@ -47,6 +49,20 @@ func Run(ctx context.Context, cfg Config, main func(context.Context) error) erro
 		_ = sdk.ForceFlush(flush) // early, should main not return in time
 	})()
 	return main(ctx)
+}
+
+type sdkKey struct{}
+
+// FromContext returns the SDK that [Run] gave to main with its context, for
+// example for its [SDK.SlogHandler]. It is never nil: outside of Run it returns
+// an SDK that does nothing.
+func FromContext(ctx context.Context) *SDK {
+	if ctx != nil {
+		if sdk, ok := ctx.Value(sdkKey{}).(*SDK); ok {
+			return sdk
+		}
+	}
+	return &SDK{providers: newProviders(), logLevel: slog.LevelInfo, log: diag.New(nil, nil)}
 }
 
 // finish delivers what is left; it runs while a panic of main passes by.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -69,6 +70,38 @@ func TestRunDeliversBeforeItReturns(t *testing.T) {
 	wantJob(t, got)
 	if path := resourceOf(t, got)["otelmon.metrics.path"]; path != "otlp" {
 		t.Errorf("got path %q, want otlp: nothing scrapes a job", path)
+	}
+}
+
+// Not parallel: sets the globals.
+func TestRunGivesTheSDKToMain(t *testing.T) {
+	s, err := runJob(t, otelmon.Config{}, func(ctx context.Context) error {
+		slog.New(otelmon.FromContext(ctx).SlogHandler(nil)).InfoContext(ctx, "working")
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	if records := recordsOf(s.collector.Received()); len(records) != 1 || records[0].Body.GetStringValue() != "working" {
+		t.Errorf("got records %v, want the one of main", records)
+	}
+}
+
+func TestFromContextIsUsableOutsideOfRun(t *testing.T) {
+	t.Parallel()
+	var none context.Context
+	for _, ctx := range []context.Context{none, t.Context()} {
+		sdk := otelmon.FromContext(ctx)
+		if _, span := sdk.TracerProvider().Tracer("test").Start(t.Context(), "x"); span.IsRecording() {
+			t.Error("a span is recorded outside of Run")
+		}
+		slog.New(sdk.SlogHandler(nil)).InfoContext(t.Context(), "nowhere")
+		if sdk.MetricsURL() != "" || sdk.OTLPEndpoint() != "" {
+			t.Errorf("it serves %q and pushes to %q", sdk.MetricsURL(), sdk.OTLPEndpoint())
+		}
+		if err := sdk.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

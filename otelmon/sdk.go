@@ -78,6 +78,15 @@ func (s *SDK) MetricsURL() string {
 	return s.prometheus.URL()
 }
 
+// OTLPEndpoint returns the addresses, host:port joined with commas, that
+// telemetry is pushed to; "" when nothing is pushed.
+func (s *SDK) OTLPEndpoint() string {
+	if s.otlp == nil {
+		return ""
+	}
+	return s.otlp.Endpoint()
+}
+
 // ForceFlush sends what is waiting, all signals side by side, until ctx ends.
 // The error says what could not be delivered.
 func (s *SDK) ForceFlush(ctx context.Context) error {

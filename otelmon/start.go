@@ -48,7 +48,7 @@ func start(ctx context.Context, cfg Config, lead providers) (*SDK, error) {
 	lead.tracer.Set(sdk.tracer)
 	lead.logger.Set(sdk.logger)
 	lead.meter.Set(sdk.meter, rules)
-	sdk.log.Info("start", "telemetry is on", "service", sdk.serviceName, "metrics", sdk.MetricsURL(), "otlp", sdk.otlp.Endpoint())
+	sdk.log.Info("start", "telemetry is on", "service", sdk.serviceName, "metrics", sdk.MetricsURL(), "otlp", sdk.OTLPEndpoint())
 	return sdk, vars.Err()
 }
 

@@ -11,7 +11,6 @@ import (
 	"os"
 	"time"
 
-	"go.opentelemetry.io/contrib/bridges/otelslog"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/metric"
@@ -71,8 +70,8 @@ func work(ctx context.Context) error {
 			done.Add(ctx, 1)
 		}
 	}
-	// To the terminal, and over OTLP with the identifiers of the span.
-	both := slog.NewMultiHandler(slog.Default().Handler(), otelslog.NewHandler(scope))
-	slog.New(both).InfoContext(ctx, "the job is done", "items", items)
+	// To the terminal, and over OTLP, both with the identifiers of the span.
+	logger := slog.New(otelmon.FromContext(ctx).SlogHandler(slog.NewTextHandler(os.Stderr, nil)))
+	logger.InfoContext(ctx, "the job is done", "items", items)
 	return nil
 }

@@ -104,7 +104,7 @@ func live(ctx context.Context, o options, stdout, stderr io.Writer) error {
 	defer listener.Close()
 	sdk := startTelemetry(ctx, stderr)
 	base := baseURL(o.addr, listener)
-	welcome(stdout, o, base, sdk.MetricsURL())
+	welcome(stdout, o, base, sdk)
 	served, sent, err := serve(ctx, listener, base, o.load)
 	stopTelemetry(ctx, sdk)
 	if err != nil {

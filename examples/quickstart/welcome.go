@@ -4,12 +4,13 @@ import (
 	"cmp"
 	"fmt"
 	"io"
-	"net/url"
-	"os"
+
+	"github.com/otelmon/toolkit/otelmon"
 )
 
 // welcome says what there is to look at.
-func welcome(w io.Writer, o options, base, metricsURL string) {
+func welcome(w io.Writer, o options, base string, sdk *otelmon.SDK) {
+	metricsURL := sdk.MetricsURL()
 	load, end := "no requests of its own", "until Ctrl-C"
 	if o.load > 0 {
 		load = fmt.Sprintf("%d requests a second of its own", o.load)
@@ -28,7 +29,7 @@ Try:
   curl %[1]s/products/7
   curl %[1]s/orders -d '{"product":"7","quantity":2}'
   curl '%[1]s/slow?delay=300ms'
-`, base, cmp.Or(metricsURL, "not served, see the log"), collector(), load, end)
+`, base, cmp.Or(metricsURL, "not served, see the log"), cmp.Or(sdk.OTLPEndpoint(), "nowhere"), load, end)
 	if metricsURL != "" {
 		say(w, "  curl -s %s | grep ^shop_orders\n", metricsURL)
 	}
@@ -38,13 +39,4 @@ Try:
 // say ignores errors: a terminal that is gone has nobody to be told.
 func say(w io.Writer, format string, args ...any) {
 	_, _ = fmt.Fprintf(w, format, args...)
-}
-
-// collector is where the exporter pushes to, without credentials.
-func collector() string {
-	endpoint := cmp.Or(os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT"), "localhost:4317")
-	if u, err := url.Parse(endpoint); err == nil && u.Host != "" {
-		return u.Host
-	}
-	return endpoint
 }
