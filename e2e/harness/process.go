@@ -1,0 +1,134 @@
+package harness
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// A Process is a program that a test started. It is killed when the test ends,
+// and what it printed is shown if the test failed.
+type Process struct {
+	name string
+	out  lockedBuffer
+	done chan struct{} // closed after exit
+	err  error         // of exit; read after done
+	cmd  *exec.Cmd
+}
+
+// Start runs a program. Its environment is the test's own without any OTEL_ or
+// OTELMON_ variable, followed by env.
+func Start(t testing.TB, env []string, path string, args ...string) *Process {
+	t.Helper()
+	p := &Process{name: path, done: make(chan struct{}), cmd: exec.Command(path, args...)}
+	p.cmd.Env = append(cleanEnv(), env...)
+	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
+	if err := p.cmd.Start(); err != nil {
+		t.Fatalf("start %s: %v", path, err)
+	}
+	go func() {
+		p.err = p.cmd.Wait()
+		close(p.done)
+	}()
+	t.Cleanup(func() {
+		p.Kill()
+		if t.Failed() {
+			t.Logf("output of %s:\n%s", p.name, p.out.String())
+		}
+	})
+	return p
+}
+
+// Kill ends the process at once and waits until it is gone.
+func (p *Process) Kill() {
+	_ = p.cmd.Process.Kill() // an error means that it has ended already
+	<-p.done
+}
+
+// Wait fails the test if the process does not exit cleanly in time.
+func (p *Process) Wait(t testing.TB, within time.Duration) {
+	t.Helper()
+	select {
+	case <-p.done:
+	case <-time.After(within):
+		t.Fatalf("%s still runs after %v", p.name, within)
+	}
+	if p.err != nil {
+		t.Fatalf("%s: %v", p.name, p.err)
+	}
+}
+
+// Running returns an error once the process has ended.
+func (p *Process) Running() error {
+	select {
+	case <-p.done:
+		return fmt.Errorf("%s has ended: %s", p.name, p.cmd.ProcessState)
+	default:
+		return nil
+	}
+}
+
+// Eventually waits for a condition in another process: it calls check until it
+// returns nil and fails the test if that takes too long.
+func Eventually(t testing.TB, within time.Duration, what string, check func() error) {
+	t.Helper()
+	deadline := time.After(within)
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := check()
+		if err == nil {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("%s: not within %v: %v", what, within, err)
+		}
+	}
+}
+
+// FreeAddress returns a loopback address that nothing listens on.
+func FreeAddress(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatalf("find a free port: %v", err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func cleanEnv() []string {
+	var env []string
+	for _, v := range os.Environ() {
+		if !strings.HasPrefix(v, "OTEL_") && !strings.HasPrefix(v, "OTELMON_") {
+			env = append(env, v)
+		}
+	}
+	return env
+}
+
+// A lockedBuffer is written by a process and read by the test.
+type lockedBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}

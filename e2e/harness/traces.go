@@ -1,0 +1,92 @@
+package harness
+
+import (
+	"context"
+	"encoding/hex"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	collectortrace "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	common "go.opentelemetry.io/proto/otlp/common/v1"
+	trace "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/grpc"
+	_ "google.golang.org/grpc/encoding/gzip" // the Collector compresses
+)
+
+// A Span is one that arrived at the receiver that stands where Tempo would be.
+type Span struct {
+	TraceID    string // hex
+	Service    string // service.name of its resource
+	Name       string
+	Kind       trace.Span_SpanKind
+	Duration   time.Duration
+	Attributes map[string]string
+}
+
+// A TraceSink is an OTLP/gRPC receiver that keeps every span.
+type TraceSink struct {
+	collectortrace.UnimplementedTraceServiceServer
+	address string
+
+	mu    sync.Mutex
+	spans []Span
+}
+
+// Spans returns the spans received so far from a service.
+func (s *TraceSink) Spans(service string) []Span {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var spans []Span
+	for _, span := range s.spans {
+		if span.Service == service {
+			spans = append(spans, span)
+		}
+	}
+	return spans
+}
+
+// Export implements the trace service of OTLP.
+func (s *TraceSink) Export(_ context.Context, req *collectortrace.ExportTraceServiceRequest) (*collectortrace.ExportTraceServiceResponse, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, resource := range req.GetResourceSpans() {
+		service := attributes(resource.GetResource().GetAttributes())["service.name"]
+		for _, scope := range resource.GetScopeSpans() {
+			for _, span := range scope.GetSpans() {
+				s.spans = append(s.spans, Span{
+					TraceID:    hex.EncodeToString(span.GetTraceId()),
+					Service:    service,
+					Name:       span.GetName(),
+					Kind:       span.GetKind(),
+					Duration:   time.Duration(span.GetEndTimeUnixNano() - span.GetStartTimeUnixNano()),
+					Attributes: attributes(span.GetAttributes()),
+				})
+			}
+		}
+	}
+	return &collectortrace.ExportTraceServiceResponse{}, nil
+}
+
+func startTraceSink(t testing.TB) *TraceSink {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sink := &TraceSink{address: l.Addr().String()}
+	server := grpc.NewServer()
+	collectortrace.RegisterTraceServiceServer(server, sink)
+	go func() { _ = server.Serve(l) }() // returns when the test stops it
+	t.Cleanup(server.Stop)
+	return sink
+}
+
+func attributes(kvs []*common.KeyValue) map[string]string {
+	m := make(map[string]string, len(kvs))
+	for _, kv := range kvs {
+		m[kv.GetKey()] = kv.GetValue().GetStringValue()
+	}
+	return m
+}
