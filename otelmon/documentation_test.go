@@ -8,6 +8,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+
 	"github.com/otelmon/toolkit/internal/env"
 	"github.com/otelmon/toolkit/internal/golden"
 	"github.com/otelmon/toolkit/otelmon"
@@ -39,6 +43,57 @@ no variable is a field of ` + "`otelmon.Config`" + `.
 	golden.Check(t, "../docs/configuration.md", page.Bytes())
 }
 
+// The README shows the smallest example as it is, so that it compiles.
+func TestReadmeShowsTheSmallestExample(t *testing.T) {
+	t.Parallel()
+	code := read(t, "../examples/hello/main.go")
+	code = code[strings.Index(code, "package main"):]
+	if !strings.Contains(read(t, "../README.md"), "```go\n"+code+"```") {
+		t.Error("the README's code is not examples/hello/main.go")
+	}
+}
+
+// The README lists what Setup emits by itself, no more and no less.
+func TestReadmeListsTheTelemetryEmitted(t *testing.T) {
+	t.Parallel()
+	reader := sdkmetric.NewManualReader()
+	setUp(t, otelmon.Config{Readers: []sdkmetric.Reader{reader}})
+	var collected metricdata.ResourceMetrics
+	if err := reader.Collect(t.Context(), &collected); err != nil {
+		t.Fatal(err)
+	}
+	emitted := map[string]string{"go.memory.limit": "By"} // only with GOMEMLIMIT
+	for _, scope := range collected.ScopeMetrics {
+		for _, m := range scope.Metrics {
+			emitted[m.Name] = m.Unit
+		}
+	}
+	_, section, _ := strings.Cut(read(t, "../README.md"), "## Telemetry emitted")
+	section, _, _ = strings.Cut(section, "\n## ")
+	listed := make(map[string]string)
+	for row := range strings.Lines(section) {
+		cells := strings.Split(row, "|")
+		if len(cells) < 4 || !strings.Contains(cells[1], "`") {
+			continue
+		}
+		for name := range strings.SplitSeq(cells[1], ",") {
+			listed[strings.Trim(name, " `")] = strings.TrimSpace(cells[2])
+		}
+	}
+	if diff := cmp.Diff(emitted, listed); diff != "" {
+		t.Errorf("the README differs from what is emitted (- emitted, + listed):\n%s", diff)
+	}
+}
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
+
 // quietEnvironment marks the process that TestSetupWritesNothingByItself runs.
 const quietEnvironment = "OTELMON_TEST_QUIET"
 
@@ -56,7 +111,7 @@ func TestSetupWritesNothingByItself(t *testing.T) {
 		(&service{SDK: sdk}).shutdown(t)
 		return
 	}
-	command := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestSetupWritesNothingByItself$") //nolint:gosec // the test itself
+	command := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestSetupWritesNothingByItself$")
 	command.Env = append(os.Environ(), quietEnvironment+"=1",
 		"OTEL_EXPORTER_PROMETHEUS_PORT=0",
 		"OTEL_EXPORTER_OTLP_ENDPOINT=127.0.0.1:1",

@@ -3,6 +3,7 @@ package otelmon_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -24,15 +25,9 @@ import (
 // Not parallel: sets environment variables.
 func TestEveryVariableIsObeyed(t *testing.T) {
 	rows := generalRows()
-	for name, row := range otlpRows() {
-		rows[name] = row
-	}
-	for name, row := range batchingRows() {
-		rows[name] = row
-	}
-	for name, row := range limitRows() {
-		rows[name] = row
-	}
+	maps.Copy(rows, otlpRows())
+	maps.Copy(rows, batchingRows())
+	maps.Copy(rows, limitRows())
 	for _, variable := range env.Variables() {
 		row, ok := rows[variable.Name]
 		if !ok {
@@ -288,7 +283,7 @@ func write(t *testing.T, file, content string) {
 func timeoutRow(variable, signal string) func(*testing.T) {
 	return func(t *testing.T) {
 		variables := map[string]string{variable: "50"}
-		for _, other := range strings.Fields(others(signal)) {
+		for other := range strings.FieldsSeq(others(signal)) {
 			variables["OTEL_"+strings.ToUpper(other)+"_EXPORTER"] = "none"
 		}
 		s := with(t, variables)
