@@ -2,6 +2,7 @@ package exporters_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"net/http"
@@ -147,27 +148,30 @@ func TestVariablesReachTheCollector(t *testing.T) { // not parallel: it sets var
 	}
 }
 
-// A slash at the end of a signal's own URL is part of it.
-func TestOwnEndpointIsUsedAsItIs(t *testing.T) { // not parallel: it sets variables
+func TestPaths(t *testing.T) { // not parallel: it sets variables
 	paths := make(chan string, 1)
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { paths <- r.URL.Path }))
 	t.Cleanup(server.Close)
-	for value, want := range map[string]string{
-		server.URL + "/own/": "/own/",
-		server.URL + "/own":  "/own",
-		server.URL:           "/",
-		server.URL + "/":     "/",
-	} {
-		t.Run(want, func(t *testing.T) {
-			t.Setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", value)
-			t.Setenv("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/protobuf")
-			s := start(t, exporters.OTLP{DisableMetrics: true, DisableLogs: true})
+	const general, own = "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
+	tests := map[string]struct{ variable, path, want string }{
+		"the general endpoint gets the signal's path":         {general, "", "/v1/traces"},
+		"the general endpoint may end in a slash":             {general, "/", "/v1/traces"},
+		"the general endpoint keeps its path":                 {general, "/base", "/base/v1/traces"},
+		"the general endpoint's path may end in a slash":      {general, "/base/", "/base/v1/traces"},
+		"the signal's endpoint is used as it is":              {own, "/own", "/own"},
+		"the signal's endpoint keeps its slash":               {own, "/own/", "/own/"},
+		"the signal's endpoint without a path means the root": {own, "", "/"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv(test.variable, server.URL+test.path)
+			s := start(t, exporters.OTLP{Protocol: protocolHTTP, DisableMetrics: true, DisableLogs: true})
 			s.emit(t)
 			if err := s.flush(patience(t)); err != nil {
 				t.Fatal(err)
 			}
-			if got := <-paths; got != want {
-				t.Errorf("got path %q, want %q", got, want)
+			if got := <-paths; got != test.want {
+				t.Errorf("got path %q, want %q", got, test.want)
 			}
 		})
 	}
@@ -399,17 +403,53 @@ func TestHangingCollectorGetsEverythingOnceHealed(t *testing.T) {
 	})
 }
 
+// Each signal is alone, so that its own first attempt is the one that fails.
 func TestCollectorMayStartLater(t *testing.T) {
+	t.Parallel()
+	const traces, metrics, logs = "traces", "metrics", "logs"
+	for _, signal := range []string{traces, metrics, logs} {
+		t.Run(signal, func(t *testing.T) {
+			t.Parallel()
+			outages(t, func(t *testing.T, address func(*faultcollector.Collector) string, config exporters.OTLP, log *lines) {
+				collector := faultcollector.Start(t)
+				config.Endpoint, config.MetricInterval = absent(t), time.Hour
+				config.DisableTraces, config.DisableMetrics, config.DisableLogs = signal != traces, signal != metrics, signal != logs
+				s := start(t, config)
+				s.emit(t)
+				ctx := patience(t)
+				flushed := make(chan error, 1)
+				go func() { flushed <- s.flush(ctx) }()
+				log.wait(t, "cannot deliver")
+				startRelay(t, config.Endpoint, address(collector), nil)
+				if err := <-flushed; err != nil {
+					t.Error(err)
+				}
+				if got := collector.Received(); len(got.Paths) != 1 {
+					t.Errorf("got requests %q, want one", got.Paths)
+				}
+				checkOneOutage(t, log)
+			})
+		})
+	}
+}
+
+// The connection stays open until the last signal is done with it.
+func TestShutdownDelivers(t *testing.T) {
 	t.Parallel()
 	outages(t, func(t *testing.T, address func(*faultcollector.Collector) string, config exporters.OTLP, log *lines) {
 		collector := faultcollector.Start(t)
-		config.Endpoint = absent(t)
+		config.Endpoint, config.MetricInterval = address(collector), time.Hour
 		s := start(t, config)
 		s.emit(t)
-		log.wait(t, "cannot deliver")
-		startRelay(t, config.Endpoint, address(collector), nil)
-		checkContent(t, collector.Wait(patience(t), t, all))
-		checkOneOutage(t, log)
+		ctx := patience(t)
+		s.Drain(ctx)
+		if err := errors.Join(s.tracer.Shutdown(ctx), s.meter.Shutdown(ctx), s.logger.Shutdown(ctx), s.TakeError()); err != nil {
+			t.Error(err)
+		}
+		checkContent(t, collector.Received())
+		if got := log.with(""); len(got) > 0 {
+			t.Errorf("got lines %q, want none", got)
+		}
 	})
 }
 

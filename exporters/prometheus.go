@@ -195,6 +195,7 @@ func (s *PrometheusServer) serve(webConfig string) {
 	err := web.Serve(s.listener, s.server,
 		&web.FlagConfig{WebConfigFile: &webConfig, WebSystemdSocket: &noSystemd},
 		slog.New(slog.DiscardHandler))
+	_ = s.listener.Close() // Serve leaves it open when the file went bad meanwhile
 	if !errors.Is(err, http.ErrServerClosed) {
 		s.log.Error("serve", "metrics are no longer served", "error", err)
 	}
@@ -252,7 +253,6 @@ func (s *PrometheusServer) Shutdown(ctx context.Context) error {
 	if err != nil {
 		err = errors.Join(fmt.Errorf("stopping the metrics server: %w", err), s.server.Close())
 	}
-	_ = s.listener.Close() // Serve may not have taken it over yet
 	<-s.served
 	return err
 }

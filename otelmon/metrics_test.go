@@ -114,6 +114,22 @@ func TestTheCardinalityLimitHolds(t *testing.T) {
 	}
 }
 
+func TestConflictingInstrumentsAreWarnedAboutOnce(t *testing.T) {
+	t.Parallel()
+	s := setUp(t, otelmon.Config{ServiceName: "test"})
+	for range 3 {
+		if _, err := s.MeterProvider().Meter("one").Int64Counter("shop.calls"); err != nil {
+			t.Error(err)
+		}
+		if _, err := s.MeterProvider().Meter("two").Float64Counter("shop.calls"); err != nil {
+			t.Error(err)
+		}
+	}
+	if n := strings.Count(s.log.String(), "level=WARN msg=\"otelmon: metric instrument exists"); n != 1 {
+		t.Errorf("got %d warnings, want 1:\n%s", n, s.log)
+	}
+}
+
 func TestRuntimeAndProcessMetricsCanBeLeftOut(t *testing.T) {
 	t.Parallel()
 	body := setUp(t, otelmon.Config{DisableRuntimeMetrics: true, DisableProcessMetrics: true}).scrape(t)

@@ -41,7 +41,7 @@ func start(ctx context.Context, cfg Config, lead providers) (*SDK, error) {
 	sdk.serviceName = serviceName(res)
 	sdk.tracer = cfg.newTracerProvider(res, vars, sdk, to)
 	sdk.logger = cfg.newLoggerProvider(res, vars, sdk, to)
-	rules := cfg.rules(vars)
+	rules := cfg.rules(vars, sdk.log)
 	sdk.meter = cfg.newMeterProvider(res, vars, sdk, to, rules)
 	cfg.observeProcess(ctx, sdk.meter, rules, vars)
 
@@ -103,14 +103,14 @@ func (c Config) metricsPath(vars *env.Reader, s *SDK) string {
 	return scrape
 }
 
-func (c Config) rules(vars *env.Reader) meter.Rules {
+func (c Config) rules(vars *env.Reader, log *diag.Log) meter.Rules {
 	rules := meter.Rules{
 		LatencyObjectives: c.LatencyObjectives,
 		Boundaries:        c.Boundaries,
 		Disabled:          slices.Clone(c.DisabledMetrics),
 		AttributeFilter:   c.AttributeFilter,
 		Views:             c.Views,
-		Logger:            c.Logger,
+		Logger:            log.Slog(),
 	}
 	for pattern := range strings.SplitSeq(vars.String("OTELMON_METRICS_DISABLED"), ",") {
 		if pattern = strings.TrimSpace(pattern); pattern != "" {

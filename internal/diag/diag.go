@@ -17,6 +17,9 @@ import (
 // Every is the shortest time between two lines of one class.
 const Every = time.Minute
 
+// prefix tells these lines from the service's own.
+const prefix = "otelmon: "
+
 // maxClasses bounds the memory of a Log; further classes share one.
 const maxClasses = 100
 
@@ -77,7 +80,7 @@ func (l *Log) write(level slog.Level, class, message string, args []any) {
 		logger = slog.Default()
 	}
 	ctx := context.WithValue(context.Background(), ownKey{}, true)
-	logger.Log(ctx, level, "otelmon: "+message, args...)
+	logger.Log(ctx, level, prefix+message, args...)
 }
 
 // due says whether a line may be written now, and how many were not since the
@@ -100,6 +103,31 @@ func (l *Log) due(name string) (suppressed int, due bool) {
 	}
 	suppressed, c.suppressed, c.last = c.suppressed, 0, now
 	return suppressed, true
+}
+
+// Slog returns a logger whose lines are marked like the others, without a
+// limit, for code that says each thing once.
+func (l *Log) Slog() *slog.Logger {
+	logger := l.logger
+	if logger == nil {
+		logger = slog.Default()
+	}
+	return slog.New(ownHandler{logger.Handler()})
+}
+
+type ownHandler struct{ slog.Handler }
+
+func (h ownHandler) Handle(ctx context.Context, record slog.Record) error {
+	record.Message = prefix + record.Message
+	return h.Handler.Handle(context.WithValue(ctx, ownKey{}, true), record)
+}
+
+func (h ownHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return ownHandler{h.Handler.WithAttrs(attrs)}
+}
+
+func (h ownHandler) WithGroup(name string) slog.Handler {
+	return ownHandler{h.Handler.WithGroup(name)}
 }
 
 // Handle implements the error handler of the OpenTelemetry API.
