@@ -30,6 +30,7 @@ func TestParseEndpoint(t *testing.T) {
 		"an IPv6 loopback address is plaintext gRPC":  {value: "[::1]:4317", want: exporters.Endpoint{protocolGRPC, "[::1]:4317", "", true}},
 		"port 4318 is HTTP":                           {value: "localhost:4318", want: exporters.Endpoint{protocolHTTP, "localhost:4318", "", true}},
 		"another host is spoken to over TLS":          {value: "collector:4317", want: exporters.Endpoint{protocolGRPC, "collector:4317", "", false}},
+		"another IPv4 address is spoken to over TLS":  {value: "10.0.0.1:4317", want: exporters.Endpoint{protocolGRPC, "10.0.0.1:4317", "", false}},
 		"a bare host gets the port of gRPC":           {value: "collector", want: exporters.Endpoint{protocolGRPC, "collector:4317", "", false}},
 		"a bare host gets the port of HTTP":           {value: "collector", protocol: protocolHTTP, want: exporters.Endpoint{protocolHTTP, "collector:4318", "", false}},
 		"a host may end in a colon":                   {value: "collector:", want: exporters.Endpoint{protocolGRPC, "collector:4317", "", false}},

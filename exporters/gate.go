@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -44,12 +46,8 @@ func (g *gate) send(ctx context.Context, n int, export func(context.Context) err
 	defer context.AfterFunc(g.open, cancel)()
 	err := export(ctx)
 	if g.keep(n, err) {
-		g.log.Warn("export "+g.signal, "export failed", "error", g.describe(n, err))
+		g.log.Warn("export "+g.signal, "export failed", "endpoint", g.transport.link.address, "signal", g.signal, "lost", n, "error", brief(err))
 	}
-}
-
-func (g *gate) describe(n int, err error) error {
-	return fmt.Errorf("%s: %d not delivered to %s: %w", g.signal, n, g.transport.link.address, err)
 }
 
 // keep remembers what was lost and reports whether it is worth a line: not
@@ -70,6 +68,8 @@ func (g *gate) keep(n int, err error) bool {
 	return !g.draining && !(cumulative && failing)
 }
 
+// drain closes the gate when ctx ends, or after the grace period when the
+// Collector was never reached; closing stops the timer.
 func (g *gate) drain(ctx context.Context) {
 	g.mu.Lock()
 	g.draining = true
@@ -96,21 +96,47 @@ func (g *gate) end() {
 	g.ended.Do(g.transport.release)
 }
 
-func (g *gate) takeError() error {
+// take returns what was lost and forgets it.
+func (g *gate) take() (lost int, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.err == nil {
-		return nil
-	}
-	err := g.describe(g.lost, g.err)
+	lost, err = g.lost, g.err
 	g.lost, g.err = 0, nil
-	return err
+	return lost, err
 }
 
+// undelivered is what could not be sent to one address for one reason.
+type undelivered struct {
+	address, reason string
+	signals         []string
+	causes          []error
+}
+
+func (u *undelivered) Error() string {
+	return fmt.Sprintf("not delivered to %s: %s: %s", u.address, strings.Join(u.signals, ", "), u.reason)
+}
+
+func (u *undelivered) Unwrap() []error { return u.causes }
+
+// takeErrors returns one error for each address and reason.
 func takeErrors(gates []*gate) error {
 	var errs []error
+	var all []*undelivered
 	for _, g := range gates {
-		errs = append(errs, g.takeError())
+		lost, err := g.take()
+		if err == nil {
+			continue
+		}
+		address, reason := g.transport.link.address, brief(err)
+		same := func(u *undelivered) bool { return u.address == address && u.reason == reason }
+		i := slices.IndexFunc(all, same)
+		if i < 0 {
+			i = len(all)
+			all = append(all, &undelivered{address: address, reason: reason})
+			errs = append(errs, all[i])
+		}
+		all[i].signals = append(all[i].signals, fmt.Sprintf("%s (%d)", g.signal, lost))
+		all[i].causes = append(all[i].causes, err)
 	}
 	return errors.Join(errs...)
 }

@@ -187,6 +187,7 @@ func (l *lines) wait(t *testing.T, text string) {
 type relay struct {
 	address  string
 	accepted atomic.Int32
+	ended    chan struct{} // one for each connection that the client closed
 
 	listener net.Listener
 	target   string
@@ -201,7 +202,7 @@ func startRelay(t *testing.T, address, target string, config *tls.Config) *relay
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &relay{address: listener.Addr().String(), listener: listener, target: target}
+	r := &relay{address: listener.Addr().String(), ended: make(chan struct{}, 100), listener: listener, target: target}
 	if config != nil {
 		r.listener = tls.NewListener(listener, config)
 	}
@@ -225,7 +226,10 @@ func (r *relay) accept() {
 		r.mu.Lock()
 		r.conns = append(r.conns, from, to)
 		r.mu.Unlock()
-		r.running.Go(func() { pipe(to, from) })
+		r.running.Go(func() {
+			pipe(to, from)
+			r.ended <- struct{}{}
+		})
 		r.running.Go(func() { pipe(from, to) })
 	}
 }

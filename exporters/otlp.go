@@ -88,7 +88,7 @@ func (o OTLP) Start(ctx context.Context) (*OTLPPipeline, error) {
 		config:    o,
 		vars:      vars,
 		log:       diag.New(o.Logger, nil),
-		transport: make(map[string]*transport),
+		transport: make(map[connection]*transport),
 	}
 	if !o.DisableTraces {
 		p.add(start.open(signalTraces, func(s settings, g *gate) error {
@@ -128,8 +128,8 @@ func (p *OTLPPipeline) Endpoint() string {
 
 // Drain bounds every export from now on, running ones included, by ctx. Call
 // it before the providers' Shutdown: the SDK's own goes on exporting in the
-// background after its deadline. A Collector that was never reached is given
-// one second, so that a program without one ends promptly.
+// background after its deadline. A Collector that has refused every attempt so
+// far is given one second, so that a program without one ends promptly.
 func (p *OTLPPipeline) Drain(ctx context.Context) {
 	for _, g := range p.gates {
 		g.drain(ctx)
@@ -155,9 +155,10 @@ func (p *OTLPPipeline) Close() {
 	}
 }
 
-// TakeError returns what failed to be delivered since the last call, joined
-// over the signals, and forgets it. The SDK's providers do not see these
-// errors: they would print them.
+// TakeError returns how much was not delivered since the last call and the
+// latest reason, joined over the signals, and forgets it. Metrics count only
+// when their last export failed, because they are cumulative. The SDK's
+// providers do not see these errors: they would print them.
 func (p *OTLPPipeline) TakeError() error {
 	return takeErrors(p.gates)
 }
@@ -167,7 +168,7 @@ type starter struct {
 	config    OTLP
 	vars      *env.Reader
 	log       *diag.Log
-	transport map[string]*transport
+	transport map[connection]*transport
 }
 
 // open reads a signal's settings, connects it and hands over to start. It
@@ -194,7 +195,7 @@ func (s *starter) open(signal string, start func(settings, *gate) error) *gate {
 // connect returns the transport for the settings; signals with the same
 // endpoint and credentials share one.
 func (s *starter) connect(set settings) (*transport, error) {
-	key := set.connectionKey()
+	key := set.connection()
 	if t := s.transport[key]; t != nil {
 		t.users.Add(1)
 		return t, nil

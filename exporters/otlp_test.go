@@ -2,16 +2,13 @@ package exporters_test
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	metricspb "go.opentelemetry.io/proto/otlp/metrics/v1"
@@ -181,7 +178,8 @@ func TestPaths(t *testing.T) { // not parallel: it sets variables
 // implements nothing.
 type compressions struct{ seen chan string }
 
-func (*compressions) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context   { return ctx }
+func (*compressions) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context { return ctx }
+
 func (*compressions) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
 func (*compressions) HandleConn(context.Context, stats.ConnStats)                       {}
 
@@ -209,11 +207,15 @@ func TestCompressionOverGRPC(t *testing.T) { // not parallel: it sets a variable
 			served := make(chan error, 1)
 			go func() { served <- server.Serve(listener) }()
 			t.Cleanup(func() { server.Stop(); <-served })
-			s := start(t, exporters.OTLP{Endpoint: listener.Addr().String(), DisableMetrics: true, DisableLogs: true})
+			log := newLines()
+			s := start(t, exporters.OTLP{Endpoint: listener.Addr().String(), DisableMetrics: true, DisableLogs: true, Logger: slog.New(log)})
 			s.emit(t)
 			err = s.flush(patience(t))
-			if err == nil || !strings.Contains(err.Error(), "Unimplemented") {
+			if err == nil || !strings.Contains(err.Error(), "unknown service") {
 				t.Errorf("got error %v, want the server's refusal", err)
+			}
+			if got := log.with(""); len(got) != 1 || !strings.Contains(got[0], "signal=traces lost=1") {
+				t.Errorf("got lines %q, want the refusal and no outage", got)
 			}
 			if got := <-c.seen; got != test.want {
 				t.Errorf("got compression %q, want %q", got, test.want)
@@ -295,224 +297,4 @@ func TestMetricVariables(t *testing.T) { // not parallel: it sets variables
 			}
 		})
 	}
-}
-
-// refusing answers 400 to the traces of a pipeline.
-func refusing(t *testing.T) (s *sender, healthy *atomic.Bool, log *lines) {
-	t.Helper()
-	healthy, log = &atomic.Bool{}, newLines()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !healthy.Load() && !strings.HasSuffix(r.URL.Path, "/logs") {
-			http.Error(w, "no", http.StatusBadRequest)
-		}
-	}))
-	t.Cleanup(server.Close)
-	return start(t, exporters.OTLP{Endpoint: server.URL, Protocol: protocolHTTP, Logger: slog.New(log)}), healthy, log
-}
-
-func TestTakeError(t *testing.T) {
-	t.Parallel()
-	s, healthy, _ := refusing(t)
-	for range 3 {
-		s.emit(t)
-	}
-	ctx := patience(t)
-	for range 2 {
-		if err := s.tracer.ForceFlush(ctx); err != nil {
-			t.Errorf("got error %v from ForceFlush, want TakeError to return it", err)
-		}
-		s.emit(t)
-	}
-	_ = s.meter.ForceFlush(ctx)
-	err := s.TakeError()
-	for _, want := range []string{"traces: 4 not delivered to 127.0.0.1:", "metrics: 2 not delivered to", "400 Bad Request"} {
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("got error %v, want it to say %q", err, want)
-		}
-	}
-	if err := s.TakeError(); err != nil {
-		t.Errorf("got error %v again, want it forgotten", err)
-	}
-
-	// Metrics are cumulative: what one export lost comes with the next.
-	_ = s.meter.ForceFlush(ctx)
-	healthy.Store(true)
-	if err := s.flush(ctx); err != nil {
-		t.Errorf("got error %v after a complete export of metrics", err)
-	}
-}
-
-// A Collector that refuses one signal is not a link that comes and goes.
-func TestRefusalIsNotAnOutage(t *testing.T) {
-	t.Parallel()
-	s, _, log := refusing(t)
-	for range 3 {
-		s.emit(t)
-		if err := s.flush(patience(t)); err == nil || strings.Contains(err.Error(), "logs") {
-			t.Errorf("got error %v, want one for traces and metrics", err)
-		}
-	}
-	for text, want := range map[string]int{"deliver telemetry": 0, "delivered again": 0, "traces: 1 not delivered": 1, "metrics: 2 not delivered": 1} {
-		if got := log.with(text); len(got) != want {
-			t.Errorf("got lines %q, want %d that say %q", got, want, text)
-		}
-	}
-}
-
-// outages run over both protocols, as they are retried by different code.
-func outages(t *testing.T, run func(t *testing.T, address func(*faultcollector.Collector) string, config exporters.OTLP, log *lines)) {
-	t.Helper()
-	tests := map[string]struct {
-		address  func(*faultcollector.Collector) string
-		protocol string
-	}{
-		"over gRPC": {func(c *faultcollector.Collector) string { return c.GRPC }, protocolGRPC},
-		"over HTTP": {func(c *faultcollector.Collector) string { return c.HTTP }, protocolHTTP},
-	}
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			log := newLines()
-			run(t, test.address, exporters.OTLP{Protocol: test.protocol, MetricInterval: 200 * time.Millisecond, Logger: slog.New(log)}, log)
-		})
-	}
-}
-
-func checkOneOutage(t *testing.T, log *lines) {
-	t.Helper()
-	log.wait(t, "delivered again")
-	for text, want := range map[string]int{"WARN otelmon: cannot deliver telemetry": 1, "INFO otelmon: telemetry is delivered again": 1, "": 2} {
-		if got := log.with(text); len(got) != want {
-			t.Errorf("got lines %q, want %d that say %q", got, want, text)
-		}
-	}
-}
-
-func TestHangingCollectorGetsEverythingOnceHealed(t *testing.T) {
-	t.Parallel()
-	outages(t, func(t *testing.T, address func(*faultcollector.Collector) string, config exporters.OTLP, log *lines) {
-		collector := faultcollector.Start(t)
-		collector.Hang()
-		config.Endpoint, config.Timeout = address(collector), 200*time.Millisecond
-		s := start(t, config)
-		s.emit(t)
-		log.wait(t, "cannot deliver")
-		collector.Heal()
-		checkContent(t, collector.Wait(patience(t), t, all))
-		checkOneOutage(t, log)
-	})
-}
-
-// Each signal is alone, so that its own first attempt is the one that fails.
-func TestCollectorMayStartLater(t *testing.T) {
-	t.Parallel()
-	const traces, metrics, logs = "traces", "metrics", "logs"
-	for _, signal := range []string{traces, metrics, logs} {
-		t.Run(signal, func(t *testing.T) {
-			t.Parallel()
-			outages(t, func(t *testing.T, address func(*faultcollector.Collector) string, config exporters.OTLP, log *lines) {
-				collector := faultcollector.Start(t)
-				config.Endpoint, config.MetricInterval = absent(t), time.Hour
-				config.DisableTraces, config.DisableMetrics, config.DisableLogs = signal != traces, signal != metrics, signal != logs
-				s := start(t, config)
-				s.emit(t)
-				ctx := patience(t)
-				flushed := make(chan error, 1)
-				go func() { flushed <- s.flush(ctx) }()
-				log.wait(t, "cannot deliver")
-				startRelay(t, config.Endpoint, address(collector), nil)
-				if err := <-flushed; err != nil {
-					t.Error(err)
-				}
-				if got := collector.Received(); len(got.Paths) != 1 {
-					t.Errorf("got requests %q, want one", got.Paths)
-				}
-				checkOneOutage(t, log)
-			})
-		})
-	}
-}
-
-// The connection stays open until the last signal is done with it.
-func TestShutdownDelivers(t *testing.T) {
-	t.Parallel()
-	outages(t, func(t *testing.T, address func(*faultcollector.Collector) string, config exporters.OTLP, log *lines) {
-		collector := faultcollector.Start(t)
-		config.Endpoint, config.MetricInterval = address(collector), time.Hour
-		s := start(t, config)
-		s.emit(t)
-		ctx := patience(t)
-		s.Drain(ctx)
-		if err := errors.Join(s.tracer.Shutdown(ctx), s.meter.Shutdown(ctx), s.logger.Shutdown(ctx), s.TakeError()); err != nil {
-			t.Error(err)
-		}
-		checkContent(t, collector.Received())
-		if got := log.with(""); len(got) > 0 {
-			t.Errorf("got lines %q, want none", got)
-		}
-	})
-}
-
-func checkUndelivered(t *testing.T, err error) {
-	t.Helper()
-	for _, want := range []string{"traces: 1 not delivered", "metrics: 2 not delivered", "logs: 1 not delivered"} {
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("got error %v, want it to say %q", err, want)
-		}
-	}
-}
-
-func TestDrainBoundsAHangingCollector(t *testing.T) {
-	t.Parallel()
-	outages(t, func(t *testing.T, address func(*faultcollector.Collector) string, config exporters.OTLP, _ *lines) {
-		collector := faultcollector.Start(t)
-		collector.Hang()
-		config.Endpoint = address(collector)
-		s := start(t, config)
-		s.emit(t)
-		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-		defer cancel()
-		s.Drain(ctx)
-		checkUndelivered(t, s.shutdown(patience(t))) // the retry window is much longer
-	})
-}
-
-func TestDrainGivesUpAnAbsentCollector(t *testing.T) {
-	t.Parallel()
-	outages(t, func(t *testing.T, _ func(*faultcollector.Collector) string, config exporters.OTLP, _ *lines) {
-		config.Endpoint = absent(t)
-		s := start(t, config)
-		s.emit(t)
-		ctx := patience(t)
-		s.Drain(ctx)
-		checkUndelivered(t, s.shutdown(ctx))
-		if err := ctx.Err(); err != nil {
-			t.Errorf("the end was not prompt: %v", err)
-		}
-	})
-}
-
-// A Collector that was there a moment ago is worth the time that is left.
-func TestDrainUsesItsTimeForACollectorThatWasReached(t *testing.T) {
-	t.Parallel()
-	outages(t, func(t *testing.T, address func(*faultcollector.Collector) string, config exporters.OTLP, log *lines) {
-		collector := faultcollector.Start(t)
-		first := startRelay(t, "127.0.0.1:0", address(collector), nil)
-		config.Endpoint = first.address
-		s := start(t, config)
-		s.emit(t)
-		if err := s.flush(patience(t)); err != nil {
-			t.Fatal(err)
-		}
-		first.stop()
-		log.wait(t, "cannot deliver")
-		ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
-		defer cancel()
-		s.emit(t)
-		s.Drain(ctx)
-		checkUndelivered(t, s.shutdown(patience(t)))
-		if ctx.Err() == nil {
-			t.Error("the exports ended before their time was over")
-		}
-	})
 }

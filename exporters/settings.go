@@ -29,9 +29,16 @@ type settings struct {
 	tlsFiles string // names of the files behind tls, to tell connections apart
 }
 
-// connectionKey is equal for settings that can share a connection.
-func (s settings) connectionKey() string {
-	return fmt.Sprint(s.endpoint.protocol, s.endpoint.address, s.endpoint.plaintext, s.timeout, s.gzip, s.tlsFiles)
+// connection is equal for settings that can share one.
+type connection struct {
+	protocol, address string
+	plaintext, gzip   bool
+	timeout           time.Duration
+	tlsFiles          string
+}
+
+func (s settings) connection() connection {
+	return connection{s.endpoint.protocol, s.endpoint.address, s.endpoint.plaintext, s.gzip, s.timeout, s.tlsFiles}
 }
 
 // settings reports what is not accepted to r. It returns false when the signal
@@ -51,7 +58,7 @@ func (o OTLP) settings(r *env.Reader, signal string) (settings, bool) {
 	s.headers, okHeaders = o.headers(v)
 	s.tls, s.tlsFiles, okTLS = o.tls(v)
 	if okEndpoint && okTLS && s.endpoint.plaintext && s.tls != nil {
-		r.Add(fmt.Errorf("%s endpoint %s is plaintext, yet certificates are set; accepted: an https URL", signal, s.endpoint))
+		r.Add(fmt.Errorf("%s endpoint %s is plaintext, yet OTLP.TLS or certificate variables are set for it; accepted: an https URL", signal, s.endpoint))
 		okTLS = false
 	}
 	return s, okEndpoint && okHeaders && okTLS

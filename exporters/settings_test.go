@@ -138,7 +138,7 @@ func TestWrongVariables(t *testing.T) { // not parallel: it sets variables
 		"certificates do not go with plaintext": {
 			variables: map[string]string{p + "ENDPOINT": "http://localhost:4317", p + "TRACES_CERTIFICATE": authority.certificate},
 			want:      "metrics logs",
-			wantErr:   []string{"traces endpoint localhost:4317 is plaintext, yet certificates are set; accepted: an https URL"},
+			wantErr:   []string{"traces endpoint localhost:4317 is plaintext, yet OTLP.TLS or certificate variables are set for it; accepted: an https URL"},
 		},
 		"insecure is true or false": {
 			variables: map[string]string{p + "INSECURE": "yes"},

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,9 +37,7 @@ func newTransport(s settings, log *diag.Log) (*transport, error) {
 	t := &transport{link: &link{address: s.endpoint.address, log: log, now: time.Now}}
 	t.users.Store(1)
 	if s.endpoint.protocol == protocolHTTP {
-		base := http.DefaultTransport.(*http.Transport).Clone()
-		base.TLSClientConfig = s.tls
-		t.client = &http.Client{Timeout: s.timeout, Transport: roundTripper{base, t.link}}
+		t.client = &http.Client{Timeout: s.timeout, Transport: newRoundTripper(s, t.link)}
 		return t, nil
 	}
 	var err error
@@ -112,11 +113,46 @@ func (l *link) intercept(timeout time.Duration) grpc.UnaryClientInterceptor {
 // roundTripper marks connection failures as temporary, because the OTLP
 // exporter over HTTP retries nothing else and would lose a batch at once.
 type roundTripper struct {
-	next http.RoundTripper
-	link *link
+	next   *http.Transport
+	link   *link
+	closed context.Context // done when no connection may be kept
+	close  context.CancelFunc
 }
 
-func (r roundTripper) RoundTrip(request *http.Request) (*http.Response, error) {
+func newRoundTripper(s settings, l *link) *roundTripper {
+	r := &roundTripper{link: l}
+	r.closed, r.close = context.WithCancel(context.Background())
+	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 15 * time.Second}
+	r.next = &http.Transport{
+		Proxy:           http.ProxyFromEnvironment,
+		TLSClientConfig: s.tls,
+		// A dial outlives the request that it was for, and would leave a
+		// connection behind.
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			ctx, cancel := context.WithCancel(ctx)
+			defer cancel()
+			defer context.AfterFunc(r.closed, cancel)()
+			return dialer.DialContext(ctx, network, address)
+		},
+		ForceAttemptHTTP2:     true,
+		MaxIdleConnsPerHost:   3, // one for each signal
+		IdleConnTimeout:       90 * time.Second,
+		TLSHandshakeTimeout:   5 * time.Second,
+		ExpectContinueTimeout: time.Second,
+	}
+	return r
+}
+
+// CloseIdleConnections is what the method of [http.Client] looks for.
+func (r *roundTripper) CloseIdleConnections() {
+	r.close()
+	r.next.CloseIdleConnections()
+}
+
+func (r *roundTripper) RoundTrip(request *http.Request) (*http.Response, error) {
+	if r.closed.Err() != nil {
+		return nil, r.closed.Err()
+	}
 	response, err := r.next.RoundTrip(request)
 	if errors.Is(err, context.Canceled) {
 		return nil, err
@@ -146,18 +182,44 @@ func (t temporary) Timeout() bool {
 }
 
 func (l *link) observe(err error) {
+	switch before, since := l.turn(err); {
+	case err == nil && before:
+		l.log.Info("link up "+l.address, "telemetry is delivered again", "endpoint", l.address, "after", l.now().Sub(since).Round(time.Millisecond))
+	case err != nil && !before:
+		l.log.Warn("link down "+l.address, "cannot deliver telemetry, trying on", "endpoint", l.address, "error", brief(err))
+	}
+}
+
+// turn takes the outcome of an attempt and returns whether attempts failed
+// before, and since when.
+func (l *link) turn(err error) (failing bool, since time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	switch {
-	case err == nil:
-		if l.failing {
-			l.log.Info("link up "+l.address, "telemetry is delivered again", "endpoint", l.address, "after", l.now().Sub(l.since).Round(time.Millisecond))
-		}
-		l.reached, l.failing = true, false
-	case !l.failing:
-		l.failing, l.since = true, l.now()
-		l.log.Warn("link down "+l.address, "cannot deliver telemetry, trying on", "endpoint", l.address, "error", err)
+	failing, since = l.failing, l.since
+	l.failing = err != nil
+	l.reached = l.reached || err == nil
+	if l.failing && !failing {
+		l.since = l.now()
 	}
+	return failing, since
+}
+
+// brief returns what went wrong without the layers that gRPC and the exporters
+// wrap around it.
+func brief(err error) string {
+	text := err.Error()
+	var grpcError interface{ GRPCStatus() *status.Status }
+	var urlError *url.Error
+	switch {
+	case errors.As(err, &grpcError):
+		text = grpcError.GRPCStatus().Message()
+	case errors.As(err, &urlError):
+		text = urlError.Err.Error()
+	}
+	for _, layer := range []string{`connection error: desc = "`, "transport: "} {
+		text = strings.TrimPrefix(text, layer)
+	}
+	return strings.TrimSuffix(text, `"`)
 }
 
 // state says whether the Collector ever answered and whether the last attempt

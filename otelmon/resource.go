@@ -99,35 +99,48 @@ func buildInfo() []attribute.KeyValue {
 }
 
 // detected runs the user's detectors side by side. What they return besides an
-// error is kept.
+// error is kept; one that ignores the end of its context is left behind.
 func (c Config) detected(ctx context.Context, vars *env.Reader) []attribute.KeyValue {
 	ctx, cancel := context.WithTimeout(ctx, detectTimeout)
 	defer cancel()
-	type result struct {
-		attributes []attribute.KeyValue
-		err        error
-	}
-	results := make([]chan result, len(c.Detectors))
+	answers := make([]chan detection, len(c.Detectors))
 	for i, detector := range c.Detectors {
-		results[i] = make(chan result, 1)
+		answers[i] = make(chan detection, 1)
 		go func() {
 			attributes, err := detect(ctx, detector)
-			results[i] <- result{attributes, err}
+			answers[i] <- detection{attributes, err}
 		}()
 	}
 	var attributes []attribute.KeyValue
-	for i := range results {
-		select {
-		case r := <-results[i]:
-			attributes = append(attributes, r.attributes...)
-			if r.err != nil {
-				vars.Add(fmt.Errorf("Config.Detectors[%d]: %w", i, r.err))
-			}
-		case <-ctx.Done():
-			vars.Add(fmt.Errorf("Config.Detectors[%d]: no answer in time: %w", i, ctx.Err()))
+	for i, answer := range answers {
+		d := await(ctx, answer)
+		attributes = append(attributes, d.attributes...)
+		if d.err != nil {
+			vars.Add(fmt.Errorf("Config.Detectors[%d]: %w", i, d.err))
 		}
 	}
 	return attributes
+}
+
+type detection struct {
+	attributes []attribute.KeyValue
+	err        error
+}
+
+// await prefers an answer that is there, also when ctx has ended over another
+// detector.
+func await(ctx context.Context, answer <-chan detection) detection {
+	select {
+	case d := <-answer:
+		return d
+	case <-ctx.Done():
+	}
+	select {
+	case d := <-answer:
+		return d
+	default:
+		return detection{err: fmt.Errorf("no answer in time: %w", ctx.Err())}
+	}
 }
 
 func detect(ctx context.Context, detector resource.Detector) (attributes []attribute.KeyValue, err error) {

@@ -119,7 +119,7 @@ func attemptRow(t *testing.T, name, _ string) {
 	s := with(t, map[string]string{name: "30", "OTEL_METRIC_EXPORT_INTERVAL": "100"})
 	s.collector.Hang()
 	s.emit(t)
-	s.log.wait(t, "DeadlineExceeded")
+	s.log.wait(t, "cannot deliver telemetry")
 	s.collector.Heal()
 	s.collector.Wait(patience(t), t, func(got faultcollector.Received) bool { return arrived(got) == all("") })
 }

@@ -5,6 +5,7 @@ package diag
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"sync"
@@ -130,9 +131,10 @@ func (h ownHandler) WithGroup(name string) slog.Handler {
 	return ownHandler{h.Handler.WithGroup(name)}
 }
 
-// Handle implements the error handler of the OpenTelemetry API.
+// Handle implements the error handler of the OpenTelemetry API. A cancelled
+// context is what shutdown does to running exports and is no news.
 func (l *Log) Handle(err error) {
-	if err != nil {
+	if err != nil && !errors.Is(err, context.Canceled) {
 		l.Warn(classOf(err.Error()), "OpenTelemetry SDK", "error", err)
 	}
 }

@@ -1,0 +1,290 @@
+package exporters_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/otelmon/toolkit/exporters"
+	"github.com/otelmon/toolkit/internal/faultcollector"
+)
+
+// refusing starts a pipeline whose traces and metrics are answered with 400
+// until the Collector is healthy.
+func refusing(t *testing.T) (s *sender, healthy *atomic.Bool, log *lines) {
+	t.Helper()
+	healthy, log = &atomic.Bool{}, newLines()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !healthy.Load() && !strings.HasSuffix(r.URL.Path, "/logs") {
+			http.Error(w, "no", http.StatusBadRequest)
+		}
+	}))
+	t.Cleanup(server.Close)
+	return start(t, exporters.OTLP{Endpoint: server.URL, Protocol: protocolHTTP, Logger: slog.New(log)}), healthy, log
+}
+
+func TestTakeError(t *testing.T) {
+	t.Parallel()
+	s, healthy, _ := refusing(t)
+	for range 3 {
+		s.emit(t)
+	}
+	ctx := patience(t)
+	for range 2 {
+		if err := s.tracer.ForceFlush(ctx); err != nil {
+			t.Errorf("got error %v from ForceFlush, want TakeError to return it", err)
+		}
+		s.emit(t)
+	}
+	_ = s.meter.ForceFlush(ctx)
+	err := s.TakeError()
+	for _, want := range []string{"not delivered to 127.0.0.1:", "traces (4)", "metrics (2)", "400 Bad Request"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got error %v, want it to say %q", err, want)
+		}
+	}
+	if err := s.TakeError(); err != nil {
+		t.Errorf("got error %v again, want it forgotten", err)
+	}
+
+	// Metrics are cumulative: what one export lost comes with the next.
+	_ = s.meter.ForceFlush(ctx)
+	healthy.Store(true)
+	if err := s.flush(ctx); err != nil {
+		t.Errorf("got error %v after a complete export of metrics", err)
+	}
+}
+
+// A Collector that refuses one signal is not a link that comes and goes.
+func TestRefusalIsNotAnOutage(t *testing.T) {
+	t.Parallel()
+	s, _, log := refusing(t)
+	for range 3 {
+		s.emit(t)
+		if err := s.flush(patience(t)); err == nil || strings.Contains(err.Error(), "logs") {
+			t.Errorf("got error %v, want one for traces and metrics", err)
+		}
+	}
+	for text, want := range map[string]int{"deliver telemetry": 0, "delivered again": 0, "signal=traces lost=1": 1, "signal=metrics lost=2": 1} {
+		if got := log.with(text); len(got) != want {
+			t.Errorf("got lines %q, want %d that say %q", got, want, text)
+		}
+	}
+}
+
+// outages run over both protocols, as they are retried by different code.
+func outages(t *testing.T, run func(t *testing.T, address func(*faultcollector.Collector) string, config exporters.OTLP, log *lines)) {
+	t.Helper()
+	tests := map[string]struct {
+		address  func(*faultcollector.Collector) string
+		protocol string
+	}{
+		"over gRPC": {func(c *faultcollector.Collector) string { return c.GRPC }, protocolGRPC},
+		"over HTTP": {func(c *faultcollector.Collector) string { return c.HTTP }, protocolHTTP},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			log := newLines()
+			run(t, test.address, exporters.OTLP{Protocol: test.protocol, MetricInterval: 200 * time.Millisecond, Logger: slog.New(log)}, log)
+		})
+	}
+}
+
+func checkOneOutage(t *testing.T, log *lines) {
+	t.Helper()
+	log.wait(t, "delivered again")
+	for text, want := range map[string]int{"WARN otelmon: cannot deliver telemetry": 1, "INFO otelmon: telemetry is delivered again": 1, "": 2} {
+		if got := log.with(text); len(got) != want {
+			t.Errorf("got lines %q, want %d that say %q", got, want, text)
+		}
+	}
+}
+
+func TestHangingCollectorGetsEverythingOnceHealed(t *testing.T) {
+	t.Parallel()
+	outages(t, func(t *testing.T, address func(*faultcollector.Collector) string, config exporters.OTLP, log *lines) {
+		collector := faultcollector.Start(t)
+		collector.Hang()
+		config.Endpoint, config.Timeout = address(collector), 200*time.Millisecond
+		s := start(t, config)
+		s.emit(t)
+		log.wait(t, "cannot deliver")
+		collector.Heal()
+		checkContent(t, collector.Wait(patience(t), t, all))
+		checkOneOutage(t, log)
+	})
+}
+
+// Each signal is alone, so that its own first attempt is the one that fails.
+func TestCollectorMayStartLater(t *testing.T) {
+	t.Parallel()
+	const traces, metrics, logs = "traces", "metrics", "logs"
+	for _, signal := range []string{traces, metrics, logs} {
+		t.Run(signal, func(t *testing.T) {
+			t.Parallel()
+			outages(t, func(t *testing.T, address func(*faultcollector.Collector) string, config exporters.OTLP, log *lines) {
+				collector := faultcollector.Start(t)
+				config.Endpoint, config.MetricInterval = absent(t), time.Hour
+				config.DisableTraces, config.DisableMetrics, config.DisableLogs = signal != traces, signal != metrics, signal != logs
+				s := start(t, config)
+				s.emit(t)
+				ctx := patience(t)
+				flushed := make(chan error, 1)
+				go func() { flushed <- s.flush(ctx) }()
+				log.wait(t, "cannot deliver")
+				startRelay(t, config.Endpoint, address(collector), nil)
+				if err := <-flushed; err != nil {
+					t.Error(err)
+				}
+				if got := collector.Received(); len(got.Paths) != 1 {
+					t.Errorf("got requests %q, want one", got.Paths)
+				}
+				checkOneOutage(t, log)
+			})
+		})
+	}
+}
+
+// The connection stays open until the last signal is done with it.
+func TestShutdownDelivers(t *testing.T) {
+	t.Parallel()
+	outages(t, func(t *testing.T, address func(*faultcollector.Collector) string, config exporters.OTLP, log *lines) {
+		collector := faultcollector.Start(t)
+		front := startRelay(t, "127.0.0.1:0", address(collector), nil)
+		config.Endpoint, config.MetricInterval = front.address, time.Hour
+		s := start(t, config)
+		s.emit(t)
+		ctx := patience(t)
+		s.Drain(ctx)
+		if err := errors.Join(s.tracer.Shutdown(ctx), s.meter.Shutdown(ctx), s.logger.Shutdown(ctx), s.TakeError()); err != nil {
+			t.Error(err)
+		}
+		checkContent(t, collector.Received())
+		if got := log.with(""); len(got) > 0 {
+			t.Errorf("got lines %q, want none", got)
+		}
+		for range front.accepted.Load() {
+			select {
+			case <-front.ended:
+			case <-ctx.Done():
+				t.Fatal("a connection is still open")
+			}
+		}
+	})
+}
+
+func TestStartThatIsCancelled(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	p, err := exporters.OTLP{Protocol: protocolHTTP, DisableMetrics: true, DisableLogs: true}.Start(ctx)
+	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "starting the traces exporter to http://localhost:4318/v1/traces") {
+		t.Errorf("got error %v, want it to say what was being started", err)
+	}
+	if p == nil || p.Spans != nil || p.Endpoint() != "" {
+		t.Errorf("got %+v, want an empty pipeline", p)
+	}
+}
+
+func checkUndelivered(t *testing.T, err error) {
+	t.Helper()
+	for _, want := range []string{"traces (1)", "metrics (2)", "logs (1)"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got error %v, want it to say %q", err, want)
+		}
+	}
+}
+
+func TestDrainBoundsAHangingCollector(t *testing.T) {
+	t.Parallel()
+	outages(t, func(t *testing.T, address func(*faultcollector.Collector) string, config exporters.OTLP, _ *lines) {
+		collector := faultcollector.Start(t)
+		collector.Hang()
+		config.Endpoint = address(collector)
+		s := start(t, config)
+		s.emit(t)
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		defer cancel()
+		s.Drain(ctx)
+		checkUndelivered(t, s.shutdown(patience(t))) // the retry window is much longer
+	})
+}
+
+func TestDrainGivesUpAnAbsentCollector(t *testing.T) {
+	t.Parallel()
+	outages(t, func(t *testing.T, _ func(*faultcollector.Collector) string, config exporters.OTLP, _ *lines) {
+		config.Endpoint = absent(t)
+		s := start(t, config)
+		s.emit(t)
+		ctx := patience(t)
+		s.Drain(ctx)
+		checkUndelivered(t, s.shutdown(ctx))
+		if err := ctx.Err(); err != nil {
+			t.Errorf("the end was not prompt: %v", err)
+		}
+	})
+}
+
+// A Collector that was there a moment ago is worth the time that is left.
+func TestDrainUsesItsTimeForACollectorThatWasReached(t *testing.T) {
+	t.Parallel()
+	outages(t, func(t *testing.T, address func(*faultcollector.Collector) string, config exporters.OTLP, log *lines) {
+		collector := faultcollector.Start(t)
+		first := startRelay(t, "127.0.0.1:0", address(collector), nil)
+		config.Endpoint = first.address
+		s := start(t, config)
+		s.emit(t)
+		if err := s.flush(patience(t)); err != nil {
+			t.Fatal(err)
+		}
+		first.stop()
+		log.wait(t, "cannot deliver")
+		ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
+		defer cancel()
+		s.emit(t)
+		s.Drain(ctx)
+		checkUndelivered(t, s.shutdown(patience(t)))
+		if ctx.Err() == nil {
+			t.Error("the exports ended before their time was over")
+		}
+	})
+}
+
+// Close ends what Shutdown left behind because its context was over.
+func TestClose(t *testing.T) {
+	t.Parallel()
+	for _, protocol := range []string{"grpc", "http/protobuf"} {
+		t.Run("over "+protocol, func(t *testing.T) {
+			t.Parallel()
+			collector := faultcollector.Start(t)
+			behind := map[string]string{"grpc": collector.GRPC, "http/protobuf": collector.HTTP}[protocol]
+			front := startRelay(t, "127.0.0.1:0", behind, nil)
+			s := start(t, exporters.OTLP{Endpoint: front.address, Protocol: protocol})
+			s.emit(t)
+			ctx := patience(t)
+			if err := s.flush(ctx); err != nil { // a connection is open now
+				t.Fatal(err)
+			}
+			collector.Hang()
+			s.emit(t)
+			over, cancel := context.WithCancel(t.Context())
+			cancel()
+			_ = s.shutdown(over) // says that its context is over
+			for range 2 {
+				s.Close()
+			}
+			select {
+			case <-front.ended:
+			case <-ctx.Done():
+				t.Fatal("a connection is still open")
+			}
+		})
+	}
+}
