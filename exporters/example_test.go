@@ -47,9 +47,9 @@ func ExamplePrometheus() {
 	if err != nil {
 		fmt.Println(err)
 	}
-	defer server.Shutdown(ctx)
+	defer func() { _ = server.Shutdown(ctx) }()
 	provider := sdkmetric.NewMeterProvider(sdkmetric.WithReader(server.Reader))
-	defer provider.Shutdown(ctx)
+	defer func() { _ = provider.Shutdown(ctx) }()
 	orders, err := provider.Meter("shop").Int64Counter("orders")
 	if err != nil {
 		fmt.Println(err)

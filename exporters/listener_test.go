@@ -326,7 +326,7 @@ func TestNoiseOfClientsIsNotPrinted(t *testing.T) { // not parallel: it sets the
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	if _, err := conn.Write([]byte("\x00\x00\x00\x00\x00 noise")); err != nil {
 		t.Fatal(err)
 	}

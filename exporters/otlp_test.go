@@ -206,7 +206,12 @@ func TestCompressionOverGRPC(t *testing.T) { // not parallel: it sets a variable
 			server := grpc.NewServer(grpc.StatsHandler(c))
 			served := make(chan error, 1)
 			go func() { served <- server.Serve(listener) }()
-			t.Cleanup(func() { server.Stop(); <-served })
+			t.Cleanup(func() {
+				server.Stop()
+				if err := <-served; err != nil {
+					t.Errorf("serving: %v", err)
+				}
+			})
 			log := newLines()
 			s := start(t, exporters.OTLP{Endpoint: listener.Addr().String(), DisableMetrics: true, DisableLogs: true, Logger: slog.New(log)})
 			s.emit(t)

@@ -46,9 +46,8 @@ no variable is a field of ` + "`otelmon.Config`" + `.
 // The README shows the smallest example as it is, so that it compiles.
 func TestReadmeShowsTheSmallestExample(t *testing.T) {
 	t.Parallel()
-	code := read(t, "../examples/hello/main.go")
-	code = code[strings.Index(code, "package main"):]
-	if !strings.Contains(read(t, "../README.md"), "```go\n"+code+"```") {
+	_, code, _ := strings.Cut(read(t, "../examples/hello/main.go"), "package main\n")
+	if !strings.Contains(read(t, "../README.md"), "```go\npackage main\n"+code+"```") {
 		t.Error("the README's code is not examples/hello/main.go")
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/metric"
 
+	"github.com/otelmon/toolkit/exporters"
 	"github.com/otelmon/toolkit/otelmon"
 )
 
@@ -20,7 +21,8 @@ func ExampleSetup() {
 	ctx := context.Background()
 	sdk, err := otelmon.Setup(ctx, otelmon.Config{
 		ServiceName: "shop",
-		Logger:      slog.New(slog.DiscardHandler), // the default is slog.Default()
+		Prometheus:  exporters.Prometheus{Address: "localhost:0"}, // the default is port 9464
+		Logger:      slog.New(slog.DiscardHandler),                // the default is slog.Default()
 	})
 	if err != nil {
 		slog.Error("telemetry is not complete", "error", err)
