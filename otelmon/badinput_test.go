@@ -1,6 +1,7 @@
 package otelmon_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -12,7 +13,10 @@ import (
 	"unicode/utf8"
 
 	"go.opentelemetry.io/otel/attribute"
+	sdklog "go.opentelemetry.io/otel/sdk/log"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/resource"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 
 	"github.com/otelmon/toolkit/exporters"
 	"github.com/otelmon/toolkit/internal/faultcollector"
@@ -211,6 +215,14 @@ func TestBadFieldsAreNamedAndTheRestRuns(t *testing.T) {
 		"an objective below zero":          {otelmon.Config{LatencyObjectives: []time.Duration{-time.Second}}, []string{"-1s"}},
 		"boundaries that do not increase":  {otelmon.Config{Boundaries: map[string][]float64{"x": {2, 1}}}, []string{`"x"`}},
 		"a metrics path that is none":      {otelmon.Config{MetricsPath: "both"}, []string{"Config.MetricsPath", "both"}},
+		"a span processor that is nil":     {otelmon.Config{SpanProcessors: []sdktrace.SpanProcessor{nil}}, []string{"Config.SpanProcessors[0]"}},
+		"a log processor that is nil":      {otelmon.Config{LogProcessors: []sdklog.Processor{nil}}, []string{"Config.LogProcessors[0]"}},
+		"a reader that is nil":             {otelmon.Config{Readers: []sdkmetric.Reader{nil}}, []string{"Config.Readers[0]"}},
+		"a view that is nil":               {otelmon.Config{Views: []sdkmetric.View{nil}}, []string{"Config.Views[0]"}},
+		"a Pushgateway for Setup":          {otelmon.Config{PushgatewayURL: "http://localhost"}, []string{"Config.PushgatewayURL"}},
+		"a list that is not text":          {otelmon.Config{Attributes: []attribute.KeyValue{attribute.StringSlice("k", []string{"a", "\xff"})}}, []string{"Config.Attributes", "UTF-8"}},
+		"a key that is not text":           {otelmon.Config{Attributes: []attribute.KeyValue{attribute.Int("k\xff", 1)}}, []string{"Config.Attributes", "UTF-8"}},
+		"what a detector found is no text": {otelmon.Config{Detectors: []resource.Detector{detector{found: "\xff"}}}, []string{"resource attribute", "UTF-8"}},
 		"a detector that is nil":           {otelmon.Config{Detectors: []resource.Detector{nil}}, []string{"Config.Detectors[0]"}},
 		"a detector that fails":            {otelmon.Config{Detectors: []resource.Detector{detector{err: broken}}}, []string{"Config.Detectors[0]", "broken"}},
 		"a detector that panics":           {otelmon.Config{Detectors: []resource.Detector{detector{panics: true}}}, []string{"Config.Detectors[0]", "panic"}},
@@ -244,6 +256,7 @@ type detector struct {
 	err    error
 	panics bool
 	hangs  bool
+	found  string
 }
 
 func (d detector) Detect(ctx context.Context) (*resource.Resource, error) {
@@ -254,7 +267,7 @@ func (d detector) Detect(ctx context.Context) (*resource.Resource, error) {
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}
-	return resource.NewWithAttributes("https://opentelemetry.io/schemas/1.4.0", attribute.String("cloud.region", "moon")), d.err
+	return resource.NewWithAttributes("https://opentelemetry.io/schemas/1.4.0", attribute.String("cloud.region", cmp.Or(d.found, "moon"))), d.err
 }
 
 func TestADetectorThatHangsDoesNotHoldSetupUp(t *testing.T) {

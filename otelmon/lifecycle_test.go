@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/log"
 	"go.opentelemetry.io/otel/metric"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 
 	"github.com/otelmon/toolkit/exporters"
 	"github.com/otelmon/toolkit/internal/faultcollector"
@@ -206,8 +207,113 @@ func TestShutdownTwiceReturnsTheSame(t *testing.T) {
 		t.Errorf("got %v, want %v again", second, first)
 	}
 	if err := s.ForceFlush(t.Context()); err != nil {
-		t.Logf("flush after shutdown: %v", err)
+		t.Errorf("flushing after shutdown: %v", err)
 	}
+	if url := s.MetricsURL(); url != "" {
+		t.Errorf("metrics are said to be at %q after shutdown", url)
+	}
+}
+
+func TestASecondShutdownKeepsItsOwnDeadline(t *testing.T) {
+	t.Parallel()
+	s := setUp(t, otelmon.Config{})
+	s.collector.Hang()
+	s.emit(t)
+	long, cancelLong := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	started := make(chan struct{})
+	go func() {
+		defer close(ended)
+		close(started)
+		_ = s.Shutdown(long) // has no deadline and is cut off below
+	}()
+	<-started
+	short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := s.Shutdown(short); err == nil {
+		t.Error("got no error although nothing was delivered")
+	}
+	select {
+	case <-ended:
+		if long.Err() == nil {
+			t.Log("the second call came first")
+		}
+	default:
+	}
+	cancelLong()
+	<-ended
+}
+
+func TestShutdownWithoutADeadlineIsBounded(t *testing.T) {
+	t.Parallel()
+	s := setUp(t, otelmon.Config{ShutdownTimeout: 300 * time.Millisecond})
+	s.collector.Hang()
+	s.emit(t)
+	ended := make(chan error, 1)
+	go func() { ended <- s.Shutdown(context.WithoutCancel(t.Context())) }()
+	select {
+	case err := <-ended:
+		if err == nil {
+			t.Error("got no error although nothing was delivered")
+		}
+	case <-patience(t).Done():
+		t.Fatal("Shutdown goes on for ever")
+	}
+}
+
+func TestAPanicInAProcessorOfTheUsersIsAnError(t *testing.T) {
+	t.Parallel()
+	s := setUp(t, otelmon.Config{SpanProcessors: []sdktrace.SpanProcessor{panicking{}}})
+	if err := s.Shutdown(patience(t)); err == nil || !strings.Contains(err.Error(), "panic: in Shutdown") {
+		t.Errorf("got %v, want the panic as an error", err)
+	}
+}
+
+// panicking is a span processor with a fault.
+type panicking struct{ sdktrace.SpanProcessor }
+
+func (panicking) OnStart(context.Context, sdktrace.ReadWriteSpan) {}
+func (panicking) OnEnd(sdktrace.ReadOnlySpan)                     {}
+func (panicking) ForceFlush(context.Context) error                { return nil }
+func (panicking) Shutdown(context.Context) error                  { panic("in Shutdown") }
+
+// Not parallel: sets the globals.
+func TestSetupAndShutdownAtTheSameTime(t *testing.T) {
+	stop := make(chan struct{})
+	var wait sync.WaitGroup
+	for range 4 {
+		wait.Go(func() {
+			meter := otel.Meter("busy")
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				_, span := otel.Tracer("busy").Start(t.Context(), "span")
+				span.End()
+				if counter, err := meter.Int64Counter("busy.calls"); err == nil {
+					counter.Add(t.Context(), 1)
+				}
+			}
+		})
+	}
+	for range 20 {
+		cfg := withoutPush()
+		cfg.Logger = newLines().logger()
+		var both sync.WaitGroup
+		for range 3 {
+			both.Go(func() {
+				sdk, _ := otelmon.Setup(t.Context(), cfg)
+				if err := sdk.Shutdown(patience(t)); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		both.Wait()
+	}
+	close(stop)
+	wait.Wait()
 }
 
 func TestNothingIsRecordedAfterShutdown(t *testing.T) {
@@ -281,11 +387,13 @@ func TestSetupWithoutACollectorSaysSoOnce(t *testing.T) {
 	}
 	s.emit(t)
 	s.log.wait(t, "cannot deliver telemetry")
-	if n := strings.Count(s.log.String(), "\n"); n > 2 {
-		t.Errorf("got %d log lines, want 2 at most:\n%s", n, s.log)
-	}
+	// Several intervals of metrics fail meanwhile.
 	if err := flushUntil(t, s, time.Second); err == nil {
 		t.Error("a flush to nowhere returned no error")
+	}
+	lines := strings.Count(s.log.String(), "\n") - strings.Count(s.log.String(), "export failed")
+	if lines > 2 {
+		t.Errorf("got %d log lines besides those about what the flush lost, want 2 at most:\n%s", lines, s.log)
 	}
 }
 

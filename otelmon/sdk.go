@@ -11,6 +11,7 @@ import (
 
 	"go.opentelemetry.io/otel/log"
 	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/propagation"
 	sdklog "go.opentelemetry.io/otel/sdk/log"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/resource"
@@ -30,10 +31,12 @@ const overdue = 250 * time.Millisecond
 // SDK is running telemetry, made by [Setup]. Its methods are safe for
 // concurrent use, also after Shutdown, when they do nothing.
 type SDK struct {
-	providers   providers
-	serviceName string
-	logLevel    slog.Leveler
-	log         *diag.Log
+	providers       providers
+	propagator      propagation.TextMapPropagator
+	serviceName     string
+	logLevel        slog.Leveler
+	log             *diag.Log
+	shutdownTimeout time.Duration
 
 	// Nil when telemetry is disabled.
 	otlp       *exporters.OTLPPipeline
@@ -43,6 +46,7 @@ type SDK struct {
 	logger     *sdklog.LoggerProvider
 
 	shutdown    sync.Once
+	stopped     chan struct{} // closed when shutdownErr is set
 	shutdownErr error
 }
 
@@ -60,6 +64,10 @@ func (s *SDK) MeterProvider() metric.MeterProvider { return s.providers.meter }
 // unless Config.DisableGlobals is set.
 func (s *SDK) LoggerProvider() log.LoggerProvider { return s.providers.logger }
 
+// Propagator returns the propagator of OTEL_PROPAGATORS. It is the global one
+// unless Config.DisableGlobals is set.
+func (s *SDK) Propagator() propagation.TextMapPropagator { return s.propagator }
+
 // MetricsHandler answers Prometheus' scrapes, for those who mount it on a
 // server of their own. It answers 404 when there is no Prometheus exporter.
 func (s *SDK) MetricsHandler() http.Handler {
@@ -72,7 +80,7 @@ func (s *SDK) MetricsHandler() http.Handler {
 // MetricsURL returns the address of the metrics page, with the port that was
 // taken when 0 was asked for; "" when none is served.
 func (s *SDK) MetricsURL() string {
-	if s.prometheus == nil {
+	if s.prometheus == nil || s.over() {
 		return ""
 	}
 	return s.prometheus.URL()
@@ -90,7 +98,7 @@ func (s *SDK) OTLPEndpoint() string {
 // ForceFlush sends what is waiting, all signals side by side, until ctx ends.
 // The error says what could not be delivered.
 func (s *SDK) ForceFlush(ctx context.Context) error {
-	if s.meter == nil {
+	if s.meter == nil || s.over() {
 		return nil
 	}
 	_ = s.otlp.TakeError() // of before
@@ -103,25 +111,51 @@ func (s *SDK) ForceFlush(ctx context.Context) error {
 }
 
 // Shutdown flushes and ends telemetry, all signals side by side and each with
-// the whole time until ctx ends; running exports are cut off then. The error
-// says what could not be delivered. Later calls wait for the first and return
-// the same.
+// the whole time until ctx ends, or Config.ShutdownTimeout when it has no
+// deadline; running exports are cut off then. The error says what could not be
+// delivered. Later calls wait for the first, as long as their own ctx lasts,
+// and return the same.
 //
 // A ctx that has ended already leaves no time to flush: give it the service's
-// context through [context.WithoutCancel] and a timeout. Without a deadline
-// Shutdown may take as long as the retry window.
+// context through [context.WithoutCancel].
 func (s *SDK) Shutdown(ctx context.Context) error {
-	s.shutdown.Do(func() { s.shutdownErr = s.stop(ctx) })
-	return s.shutdownErr
-}
-
-func (s *SDK) stop(ctx context.Context) error {
 	if ctx == nil {
 		ctx = context.Background()
 	}
+	first := false
+	s.shutdown.Do(func() { first = true })
+	if first {
+		defer close(s.stopped)
+		s.shutdownErr = s.stop(ctx)
+		return s.shutdownErr
+	}
+	select {
+	case <-s.stopped:
+		return s.shutdownErr
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for a shutdown that runs: %w", ctx.Err())
+	}
+}
+
+// over reports whether Shutdown has ended.
+func (s *SDK) over() bool {
+	select {
+	case <-s.stopped:
+		return true
+	default:
+		return false
+	}
+}
+
+func (s *SDK) stop(ctx context.Context) error {
 	defer s.retire()
 	if s.meter == nil {
 		return nil
+	}
+	if _, bounded := ctx.Deadline(); !bounded {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, s.shutdownTimeout)
+		defer cancel()
 	}
 	s.otlp.Drain(ctx)
 	_ = s.otlp.TakeError() // of before
@@ -158,13 +192,7 @@ func together(ctx context.Context, tasks map[string]func(context.Context) error)
 	}
 	results := make(chan error, len(tasks))
 	for name, task := range tasks {
-		go func() {
-			err := task(ctx)
-			if err != nil {
-				err = fmt.Errorf("%s: %w", name, err)
-			}
-			results <- err
-		}()
+		go func() { results <- attempt(ctx, name, task) }()
 	}
 	late := make(chan struct{})
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(overdue, func() { close(late) }) })()
@@ -178,6 +206,20 @@ func together(ctx context.Context, tasks map[string]func(context.Context) error)
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// attempt turns a panic, of a processor of the user's, into an error: there is
+// nobody above to recover it.
+func attempt(ctx context.Context, name string, task func(context.Context) error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("%s: panic: %v", name, v)
+		}
+	}()
+	if err := task(ctx); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
 }
 
 func serviceName(res *resource.Resource) string {

@@ -54,6 +54,10 @@ func newProviders() providers {
 // an SDK runs, Setup returns it with [ErrAlreadySetUp]. After its Shutdown,
 // Setup works again, also for tracers and instruments obtained before.
 //
+// Unless Config.DisableGlobals is set, Setup sets the globals of the
+// OpenTelemetry API: the three providers, the propagator, the error handler and
+// the internal logger.
+//
 // Safe for concurrent use. The caller calls [SDK.Shutdown].
 func Setup(ctx context.Context, cfg Config) (*SDK, error) {
 	if ctx == nil {
@@ -87,18 +91,20 @@ func startAsGlobal(ctx context.Context, cfg Config) (*SDK, error) {
 	global.log.Store(sdk.log)
 	otel.SetLogger(sdk.log.Logr())
 
-	propagator, unknown := newPropagator()
-	otel.SetTextMapPropagator(propagator)
+	otel.SetTextMapPropagator(sdk.propagator)
 	otel.SetMeterProvider(global.providers.meter)
 	otel.SetTracerProvider(global.providers.tracer)
 	otel.SetLoggerProvider(global.providers.logger)
-	return sdk, errors.Join(err, unknown)
+	return sdk, err
 }
 
-func newPropagator() (propagation.TextMapPropagator, error) {
-	vars := &env.Reader{}
+func newPropagator(vars *env.Reader) propagation.TextMapPropagator {
 	names := vars.ListOf("OTEL_PROPAGATORS", []string{"tracecontext", "baggage"},
 		"tracecontext", "baggage", "b3", "b3multi", "jaeger", "xray", "ottrace", "none")
 	propagator, err := autoprop.TextMapPropagator(names...)
-	return propagator, errors.Join(vars.Err(), err)
+	if err != nil {
+		vars.Report("OTEL_PROPAGATORS", err.Error())
+		return propagation.NewCompositeTextMapPropagator(propagation.TraceContext{}, propagation.Baggage{})
+	}
+	return propagator
 }

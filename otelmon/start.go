@@ -2,6 +2,7 @@ package otelmon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -27,7 +28,15 @@ import (
 func start(ctx context.Context, cfg Config, lead providers) (*SDK, error) {
 	cfg = cfg.defaults()
 	vars := &env.Reader{}
-	sdk := &SDK{providers: lead, log: diag.New(cfg.Logger, nil), logLevel: cfg.LogLevel}
+	sdk := &SDK{
+		providers:       lead,
+		propagator:      newPropagator(vars),
+		logLevel:        cfg.LogLevel,
+		log:             diag.New(cfg.Logger, nil),
+		shutdownTimeout: cfg.ShutdownTimeout,
+		stopped:         make(chan struct{}),
+	}
+	cfg.dropNil(vars)
 	if vars.String("OTEL_CONFIG_FILE") != "" {
 		vars.Report("OTEL_CONFIG_FILE", "declarative configuration is not supported, the rest of the configuration is used")
 	}
@@ -52,6 +61,29 @@ func start(ctx context.Context, cfg Config, lead providers) (*SDK, error) {
 	return sdk, vars.Err()
 }
 
+// dropNil takes out what would panic in a goroutine of the SDK's later on.
+func (c *Config) dropNil(vars *env.Reader) {
+	c.SpanProcessors = withoutNil(vars, "SpanProcessors", c.SpanProcessors, func(p sdktrace.SpanProcessor) bool { return p == nil })
+	c.LogProcessors = withoutNil(vars, "LogProcessors", c.LogProcessors, func(p sdklog.Processor) bool { return p == nil })
+	c.Readers = withoutNil(vars, "Readers", c.Readers, func(r sdkmetric.Reader) bool { return r == nil })
+	c.Views = withoutNil(vars, "Views", c.Views, func(v sdkmetric.View) bool { return v == nil })
+	if c.PushgatewayURL != "" && !c.underRun {
+		vars.Add(errors.New("Config.PushgatewayURL is used by Run alone; accepted: no value for Setup"))
+	}
+}
+
+func withoutNil[T any](vars *env.Reader, field string, list []T, isNil func(T) bool) []T {
+	var kept []T
+	for i, item := range list {
+		if isNil(item) {
+			vars.Add(fmt.Errorf("Config.%s[%d]: nil; accepted: a value", field, i))
+			continue
+		}
+		kept = append(kept, item)
+	}
+	return kept
+}
+
 // destinations are the exporters' names that the variables list by signal.
 type destinations struct{ traces, metrics, logs []string }
 
@@ -66,7 +98,7 @@ func (c Config) destinations(vars *env.Reader) destinations {
 func (s *SDK) startExporters(ctx context.Context, c *Config, to destinations, vars *env.Reader) {
 	var err error
 	serve := !c.DisablePrometheus && slices.Contains(to.metrics, "prometheus")
-	if serve || c.pushgateway(vars) != "" {
+	if serve || c.pushgateway(vars) != nil {
 		c.Prometheus.DisableListener = c.Prometheus.DisableListener || !serve
 		if s.prometheus, err = c.Prometheus.Start(ctx); err != nil {
 			vars.Add(err)
@@ -95,7 +127,7 @@ func (c Config) metricsPath(vars *env.Reader, s *SDK) string {
 		return path
 	}
 	switch pushed := s.otlp.Metrics != nil; {
-	case c.pushgateway(vars) != "", !pushed:
+	case c.pushgateway(vars) != nil, !pushed:
 		return scrape
 	case c.underRun, s.prometheus == nil, s.prometheus.Loopback():
 		return otlp
