@@ -115,6 +115,9 @@ func TestBadVariablesAreNamedAndTheRestRuns(t *testing.T) {
 		"a pattern of metrics that is none": {
 			map[string]string{"OTELMON_METRICS_DISABLED": "go.*,#bad#"}, []string{"OTELMON_METRICS_DISABLED", "#bad#"}, "traces metrics logs",
 		},
+		"a Pushgateway that is no URL": {
+			map[string]string{"OTELMON_PUSHGATEWAY_URL": "ftp://ann:" + canary + "@gateway/?token=" + canary}, []string{"OTELMON_PUSHGATEWAY_URL"}, "traces metrics logs",
+		},
 		"a web configuration that is missing": {
 			map[string]string{"OTELMON_PROMETHEUS_WEB_CONFIG_FILE": "/nowhere/web.yml"}, []string{"/nowhere/web.yml"}, "traces metrics logs",
 		},
@@ -219,6 +222,8 @@ func TestBadFieldsAreNamedAndTheRestRuns(t *testing.T) {
 		"a log processor that is nil":      {otelmon.Config{LogProcessors: []sdklog.Processor{nil}}, []string{"Config.LogProcessors[0]"}},
 		"a reader that is nil":             {otelmon.Config{Readers: []sdkmetric.Reader{nil}}, []string{"Config.Readers[0]"}},
 		"a view that is nil":               {otelmon.Config{Views: []sdkmetric.View{nil}}, []string{"Config.Views[0]"}},
+		"a limit below zero":               {otelmon.Config{CardinalityLimit: -1}, []string{"Config.CardinalityLimit=-1"}},
+		"a timeout below zero":             {otelmon.Config{ShutdownTimeout: -time.Second}, []string{"Config.ShutdownTimeout=-1s"}},
 		"a Pushgateway for Setup":          {otelmon.Config{PushgatewayURL: "http://localhost"}, []string{"Config.PushgatewayURL"}},
 		"a list that is not text":          {otelmon.Config{Attributes: []attribute.KeyValue{attribute.StringSlice("k", []string{"a", "\xff"})}}, []string{"Config.Attributes", "UTF-8"}},
 		"a key that is not text":           {otelmon.Config{Attributes: []attribute.KeyValue{attribute.Int("k\xff", 1)}}, []string{"Config.Attributes", "UTF-8"}},

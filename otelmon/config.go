@@ -49,7 +49,9 @@ type Config struct {
 	DisabledMetrics []string
 
 	// AttributeFilter returns which attributes of an instrument are kept; nil,
-	// or a nil filter, keeps all. It is asked once for each instrument.
+	// or a nil filter, keeps all. Besides, http.server.* always loses
+	// server.address and server.port: they come from the client's Host header,
+	// which can make up any number of series.
 	AttributeFilter func(sdkmetric.Instrument) attribute.Filter
 
 	// CardinalityLimit bounds the attribute sets of each instrument; further
@@ -97,11 +99,14 @@ type Config struct {
 	MetricsPath string
 
 	// PushgatewayURL is a Prometheus Pushgateway that [Run] pushes the metrics
-	// to when main has returned, for short jobs of those who use one. Userinfo
-	// in it is sent as basic authentication. Default OTELMON_PUSHGATEWAY_URL.
+	// to when main has returned, for short jobs of those who use one. They
+	// replace what was pushed before for the same service name, as the
+	// Pushgateway wants it for jobs. Userinfo in it is sent as basic
+	// authentication. Default OTELMON_PUSHGATEWAY_URL, then none.
 	PushgatewayURL string
 
-	// ShutdownTimeout bounds the flush at the end of [Run]. Default 10 s.
+	// ShutdownTimeout bounds the flush at the end of [Run], and of a
+	// [SDK.Shutdown] whose context has no deadline. Default 10 s.
 	ShutdownTimeout time.Duration
 
 	// Logger gets the few lines that telemetry has to say about itself; they

@@ -8,7 +8,7 @@
 //	if err != nil {
 //		slog.Error("telemetry is not complete", "error", err)
 //	}
-//	defer sdk.Shutdown(context.WithoutCancel(ctx))
+//	defer sdk.Shutdown(context.WithoutCancel(ctx)) // within Config.ShutdownTimeout
 //
 // A service goes on when telemetry cannot: Setup returns a running [SDK] even
 // with an error, a Collector that is down is logged once and tried again, and

@@ -244,6 +244,17 @@ func TestASecondShutdownKeepsItsOwnDeadline(t *testing.T) {
 	<-ended
 }
 
+func TestAnSDKThatSetupDidNotMakeSaysSo(t *testing.T) {
+	t.Parallel()
+	var sdk otelmon.SDK
+	if err := sdk.Shutdown(t.Context()); err == nil {
+		t.Error("got no error")
+	}
+	if err := sdk.ForceFlush(t.Context()); err != nil || sdk.MetricsURL() != "" || sdk.OTLPEndpoint() != "" {
+		t.Errorf("got flush %v, metrics at %q, push to %q", err, sdk.MetricsURL(), sdk.OTLPEndpoint())
+	}
+}
+
 func TestShutdownWithoutADeadlineIsBounded(t *testing.T) {
 	t.Parallel()
 	s := setUp(t, otelmon.Config{ShutdownTimeout: 300 * time.Millisecond})

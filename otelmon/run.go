@@ -106,18 +106,22 @@ func FromContext(ctx context.Context) *SDK {
 	}
 }
 
-// pushgateway returns where Run pushes to, nil for nowhere.
+// pushgateway returns where Run pushes to, nil for nowhere. The address is
+// checked in any case.
 func (c Config) pushgateway(vars *env.Reader) *url.URL {
 	name, address := "Config.PushgatewayURL", c.PushgatewayURL
 	if address == "" {
 		name, address = "OTELMON_PUSHGATEWAY_URL", vars.String("OTELMON_PUSHGATEWAY_URL")
 	}
-	if address == "" || !c.underRun {
+	if address == "" {
 		return nil
 	}
 	u, err := url.Parse(address)
-	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-		vars.Add(fmt.Errorf("%s (value not shown): not a URL; accepted: a URL with scheme http or https", name))
+	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || u.RawQuery != "" || u.Fragment != "" {
+		vars.Add(fmt.Errorf("%s (value not shown): nothing is pushed; accepted: a URL with scheme http or https, without a query", name))
+		return nil
+	}
+	if !c.underRun {
 		return nil
 	}
 	return u

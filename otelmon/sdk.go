@@ -28,8 +28,11 @@ import (
 // told to stop.
 const overdue = 250 * time.Millisecond
 
-// SDK is running telemetry, made by [Setup]. Its methods are safe for
-// concurrent use, also after Shutdown, when they do nothing.
+// errNotSetUp is for an SDK that somebody made without Setup.
+var errNotSetUp = errors.New("the SDK was not made by otelmon.Setup")
+
+// SDK is running telemetry, made by [Setup] and never by its users. Its methods
+// are safe for concurrent use, also after Shutdown, when they do nothing.
 type SDK struct {
 	providers       providers
 	propagator      propagation.TextMapPropagator
@@ -119,6 +122,9 @@ func (s *SDK) ForceFlush(ctx context.Context) error {
 // A ctx that has ended already leaves no time to flush: give it the service's
 // context through [context.WithoutCancel].
 func (s *SDK) Shutdown(ctx context.Context) error {
+	if s.stopped == nil {
+		return errNotSetUp
+	}
 	if ctx == nil {
 		ctx = context.Background()
 	}

@@ -23,6 +23,10 @@ import (
 // Records below Config.LogLevel are not sent; what next writes is next's
 // affair. A nil next means that records are only sent. The two keys stand at
 // the top level, also within groups.
+//
+// Give next a handler of its own, as above. The handler of [slog.Default]
+// leads back to the default logger: made the default again, it waits for
+// itself for ever.
 func (s *SDK) SlogHandler(next slog.Handler) slog.Handler {
 	if next == nil {
 		next = slog.DiscardHandler

@@ -26,8 +26,8 @@ import (
 
 // start makes an SDK and leads the providers to it.
 func start(ctx context.Context, cfg Config, lead providers) (*SDK, error) {
-	cfg = cfg.defaults()
 	vars := &env.Reader{}
+	cfg = cfg.checked(vars).defaults()
 	sdk := &SDK{
 		providers:       lead,
 		propagator:      newPropagator(vars),
@@ -36,11 +36,11 @@ func start(ctx context.Context, cfg Config, lead providers) (*SDK, error) {
 		shutdownTimeout: cfg.ShutdownTimeout,
 		stopped:         make(chan struct{}),
 	}
-	cfg.dropNil(vars)
 	if vars.String("OTEL_CONFIG_FILE") != "" {
 		vars.Report("OTEL_CONFIG_FILE", "declarative configuration is not supported, the rest of the configuration is used")
 	}
 	if vars.Bool("OTEL_SDK_DISABLED") {
+		sdk.log.Info("start", "telemetry is off", "variable", "OTEL_SDK_DISABLED")
 		return sdk, vars.Err()
 	}
 	to := cfg.destinations(vars)
@@ -61,15 +61,23 @@ func start(ctx context.Context, cfg Config, lead providers) (*SDK, error) {
 	return sdk, vars.Err()
 }
 
-// dropNil takes out what would panic in a goroutine of the SDK's later on.
-func (c *Config) dropNil(vars *env.Reader) {
+// checked reports what cannot be obeyed and leaves it out. A nil in a list would
+// panic later, in a goroutine of the SDK's.
+func (c Config) checked(vars *env.Reader) Config {
 	c.SpanProcessors = withoutNil(vars, "SpanProcessors", c.SpanProcessors, func(p sdktrace.SpanProcessor) bool { return p == nil })
 	c.LogProcessors = withoutNil(vars, "LogProcessors", c.LogProcessors, func(p sdklog.Processor) bool { return p == nil })
 	c.Readers = withoutNil(vars, "Readers", c.Readers, func(r sdkmetric.Reader) bool { return r == nil })
 	c.Views = withoutNil(vars, "Views", c.Views, func(v sdkmetric.View) bool { return v == nil })
+	if c.CardinalityLimit < 0 {
+		vars.Add(fmt.Errorf("Config.CardinalityLimit=%d: the default is used; accepted: a number above 0, or 0 for the default", c.CardinalityLimit))
+	}
+	if c.ShutdownTimeout < 0 {
+		vars.Add(fmt.Errorf("Config.ShutdownTimeout=%v: the default is used; accepted: a duration above 0, or 0 for the default", c.ShutdownTimeout))
+	}
 	if c.PushgatewayURL != "" && !c.underRun {
 		vars.Add(errors.New("Config.PushgatewayURL is used by Run alone; accepted: no value for Setup"))
 	}
+	return c
 }
 
 func withoutNil[T any](vars *env.Reader, field string, list []T, isNil func(T) bool) []T {

@@ -3,6 +3,7 @@ package otelmon
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 
@@ -19,8 +20,7 @@ func (c Config) sampler(vars *env.Reader) sdktrace.Sampler {
 	if c.Sampler != nil {
 		return c.Sampler
 	}
-	switch vars.OneOf(name, "", "always_on", "always_off", "traceidratio",
-		"parentbased_always_on", "parentbased_always_off", "parentbased_traceidratio") {
+	switch strings.ToLower(vars.String(name)) {
 	case "always_on":
 		return sdktrace.AlwaysSample()
 	case "always_off":
@@ -35,6 +35,7 @@ func (c Config) sampler(vars *env.Reader) sdktrace.Sampler {
 		return sdktrace.ParentBased(sdktrace.TraceIDRatioBased(samplerRatio(vars)))
 	}
 	if vars.String(name) != "" {
+		vars.Report(name, fmt.Sprintf("unknown sampler, %v %% of new traces are kept", 100*safeRatio))
 		return sdktrace.ParentBased(sdktrace.TraceIDRatioBased(safeRatio))
 	}
 	return sdktrace.ParentBased(sdktrace.AlwaysSample())
