@@ -32,7 +32,7 @@ func BenchmarkRecord(b *testing.B) {
 	contexts := map[string]context.Context{"unsampled": context.Background(), "sampled": sampled(1)}
 	for name, provider := range providers {
 		h, err := provider.Meter("m").Float64Histogram("d", metric.WithUnit("s"),
-			metric.WithExplicitBucketBoundaries(meter.Boundaries("d", "s", rules)...))
+			metric.WithExplicitBucketBoundaries(meter.Boundaries("d", "s", nil, rules)...))
 		check(b, err)
 		opts := []metric.RecordOption{attributes()}
 		for span, ctx := range contexts {

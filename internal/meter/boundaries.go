@@ -13,13 +13,27 @@ import (
 // every combination of attributes.
 const maxBoundaries = 30
 
+// maxAdvised bounds what the advice of an instrument adds to that.
+const maxAdvised = 8
+
 // Boundaries returns the bucket boundaries that the Provider gives to the histogram called name, or nil when the
 // instrument keeps those it advises itself. It chooses, in this order, by rules.Boundaries, then for names that start
 // with gen_ai. by the GenAI semantic conventions, then by unit: s, ms, us, ns, By or {token}.
-func Boundaries(name, unit string, rules Rules) []float64 {
+//
+// Boundaries chosen by name or unit are continued with those of the advice that lie above the last, such as 300 and 3600
+// for the seconds of a batch job. When more than 8 do, 8 are chosen, evenly, with the last.
+func Boundaries(name, unit string, advice []float64, rules Rules) []float64 {
 	if b := ruledBoundaries(name, rules.Boundaries); b != nil {
 		return b
 	}
+	b := unitBoundaries(name, unit, rules)
+	if b == nil {
+		return nil
+	}
+	return append(b, tail(advice, b[len(b)-1])...)
+}
+
+func unitBoundaries(name, unit string, rules Rules) []float64 {
 	switch unit {
 	case "s":
 		if strings.HasPrefix(strings.ToLower(name), "gen_ai.") {
@@ -39,6 +53,23 @@ func Boundaries(name, unit string, rules Rules) []float64 {
 	default:
 		return nil
 	}
+}
+
+// tail returns at most maxAdvised boundaries of the advice that are above last.
+func tail(advice []float64, last float64) []float64 {
+	above := slices.DeleteFunc(slices.Clone(advice), func(b float64) bool {
+		return !(b > last) || math.IsInf(b, 0) // NaN is not above anything
+	})
+	slices.Sort(above)
+	above = slices.Compact(above)
+	if len(above) <= maxAdvised {
+		return above
+	}
+	var chosen []float64
+	for i := range maxAdvised {
+		chosen = append(chosen, above[(i+1)*len(above)/maxAdvised-1])
+	}
+	return chosen
 }
 
 func ruledBoundaries(name string, byPattern map[string][]float64) []float64 {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/otelmon/toolkit/internal/meter"
 )
@@ -42,7 +43,7 @@ func TestBoundariesByNameAndUnit(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got := meter.Boundaries(tt.name, tt.unit, rules)
+			got := meter.Boundaries(tt.name, tt.unit, nil, rules)
 			if len(got) != tt.count {
 				t.Fatalf("got %d boundaries %v, want %d", len(got), got, tt.count)
 			}
@@ -53,9 +54,50 @@ func TestBoundariesByNameAndUnit(t *testing.T) {
 	}
 }
 
+func TestAdviceAboveTheLastBoundaryIsKept(t *testing.T) {
+	t.Parallel()
+	rules := meter.Rules{Boundaries: map[string][]float64{"ruled": {1, 2}}}
+	hours := func(n int) (s []float64) {
+		for i := range n {
+			s = append(s, 3600*float64(i+1))
+		}
+		return s
+	}
+	tests := map[string]struct {
+		name, unit string
+		advice     []float64
+		want       []float64 // after those without advice
+	}{
+		"none":                              {"x", "s", nil, nil},
+		"nothing that reaches further":      {"x", "s", []float64{0.1, 1, 60}, nil},
+		"a batch job in seconds":            {"x", "s", []float64{10, 60, 300, 3600}, []float64{300, 3600}},
+		"a batch job in milliseconds":       {"x", "ms", []float64{60_000, 300_000}, []float64{300_000}},
+		"sizes":                             {"x", "By", []float64{1 << 20, 1 << 30}, []float64{1 << 30}},
+		"GenAI":                             {"gen_ai.x", "s", []float64{600, 900}, []float64{900}},
+		"8 of 16, with the last":            {"x", "s", hours(16), []float64{7200, 14400, 21600, 28800, 36000, 43200, 50400, 57600}},
+		"8 of 9, with the last":             {"x", "s", hours(9), []float64{3600, 7200, 10800, 14400, 18000, 21600, 25200, 32400}},
+		"what is no boundary is left out":   {"x", "s", []float64{math.NaN(), 300, 300, 90, math.Inf(1)}, []float64{90, 300}},
+		"a rule stands alone":               {"ruled", "s", []float64{300}, nil},
+		"other units keep all their advice": {"x", "{apple}", []float64{300}, nil},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			before := slices.Clone(tt.advice)
+			want := append(meter.Boundaries(tt.name, tt.unit, nil, rules), tt.want...)
+			if diff := cmp.Diff(want, meter.Boundaries(tt.name, tt.unit, tt.advice, rules)); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(before, tt.advice, cmpopts.EquateNaNs()); diff != "" {
+				t.Errorf("the advice was changed (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
 func TestGenAIBoundariesContainTheConventions(t *testing.T) {
 	t.Parallel()
-	got := meter.Boundaries("gen_ai.client.operation.duration", "s", meter.Rules{})
+	got := meter.Boundaries("gen_ai.client.operation.duration", "s", nil, meter.Rules{})
 	for _, want := range []float64{0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92} {
 		if !slices.Contains(got, want) {
 			t.Errorf("got no %v in %v", want, got)
@@ -101,7 +143,7 @@ func requireLatencyBoundaries(t *testing.T, rules meter.Rules) {
 	for unit, size := range map[string]time.Duration{
 		"s": time.Second, "ms": time.Millisecond, "us": time.Microsecond, "ns": time.Nanosecond,
 	} {
-		got := meter.Boundaries("x", unit, rules)
+		got := meter.Boundaries("x", unit, nil, rules)
 		if len(got) > 30 || len(got) < 20 {
 			t.Errorf("objectives %v in %s: got %d boundaries, want 20 to 30", rules.LatencyObjectives, unit, len(got))
 		}
@@ -124,7 +166,7 @@ func requireLatencyBoundaries(t *testing.T, rules meter.Rules) {
 func TestDefaultLatencyBoundariesAreReadable(t *testing.T) {
 	t.Parallel()
 	for _, unit := range []string{"s", "ms", "us", "ns"} {
-		for _, b := range meter.Boundaries("x", unit, meter.Rules{}) {
+		for _, b := range meter.Boundaries("x", unit, nil, meter.Rules{}) {
 			digits := strings.Trim(strings.Replace(strconv.FormatFloat(b, 'f', -1, 64), ".", "", 1), "0")
 			if len(digits) > 3 {
 				t.Errorf("%s: got %v, want at most three significant digits", unit, b)
@@ -135,9 +177,9 @@ func TestDefaultLatencyBoundariesAreReadable(t *testing.T) {
 
 func TestDefaultObjectives(t *testing.T) {
 	t.Parallel()
-	want := meter.Boundaries("x", "s", meter.Rules{LatencyObjectives: []time.Duration{time.Second, 250 * time.Millisecond}})
+	want := meter.Boundaries("x", "s", nil, meter.Rules{LatencyObjectives: []time.Duration{time.Second, 250 * time.Millisecond}})
 	for name, o := range map[string][]time.Duration{"none": nil, "empty": {}, "only impossible ones": {0, -1}} {
-		if diff := cmp.Diff(want, meter.Boundaries("x", "s", meter.Rules{LatencyObjectives: o})); diff != "" {
+		if diff := cmp.Diff(want, meter.Boundaries("x", "s", nil, meter.Rules{LatencyObjectives: o})); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}

@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"sync"
-	"sync/atomic"
 
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/metric/embedded"
@@ -15,8 +13,11 @@ import (
 )
 
 // RegisterCallback has callback called at each collection for the instruments, which may belong to any meter of the same
-// Provider. When several scopes own them it is called once for each of these scopes, and records each value once. Its
-// errors are logged, the first time, and not passed on: one error makes the SDK's periodic reader skip an export.
+// Provider. When several scopes own them it is called once for each of these scopes, and records each value once. See
+// [Provider] for instruments that several scopes observe.
+//
+// Its errors and panics are logged, the first after each Set, and not passed on: one error makes the SDK's periodic reader
+// skip an export.
 func (m *scopedMeter) RegisterCallback(callback metric.Callback, instruments ...metric.Observable) (metric.Registration, error) {
 	if callback == nil {
 		return noop.Registration{}, errors.New("registering a metric callback: it is nil")
@@ -24,7 +25,7 @@ func (m *scopedMeter) RegisterCallback(callback metric.Callback, instruments ...
 	observables := make([]observable, 0, len(instruments))
 	for _, i := range instruments {
 		o, ok := i.(observable)
-		if !ok || o.provider() != m.provider {
+		if !ok || o.scope().provider != m.provider {
 			return noop.Registration{}, fmt.Errorf("registering a metric callback: %T is not an instrument of this provider", i)
 		}
 		observables = append(observables, o)
@@ -33,19 +34,8 @@ func (m *scopedMeter) RegisterCallback(callback metric.Callback, instruments ...
 }
 
 func (m *scopedMeter) register(callback metric.Callback, observables ...observable) (*registration, error) {
-	m.provider.mu.Lock()
-	defer m.provider.mu.Unlock()
 	r := &registration{meter: m, callback: callback, observables: observables}
-	m.provider.registrations[r] = struct{}{}
-	return r, r.bind()
-}
-
-func (m *scopedMeter) warnOfIgnoredCallback(o observable) {
-	m.provider.mu.Lock()
-	logger := m.provider.rules.Logger
-	m.provider.mu.Unlock()
-	logger.Warn("metric callback is ignored, since this scope made the instrument before; use RegisterCallback",
-		"scope", m.scope.Name, "instrument", o.name())
+	return r, r.bind(m.provider.addRegistration(r))
 }
 
 // registration is a callback that outlives a Set.
@@ -55,67 +45,86 @@ type registration struct {
 	meter       *scopedMeter
 	callback    metric.Callback
 	observables []observable
-	groups      []*group // those of the current provider; guarded by the Provider's lock
+
+	mu         sync.Mutex // guards what follows; no code of others is called while it is held
+	ended      bool
+	generation uint64   // the number of the last that it was bound to
+	groups     []*group // those of that generation
 }
 
-// Unregister ends the calls. It may be called at any time and more than once.
+// Unregister ends the calls. It may be called at any time and more than once. It waits for a running collection.
 func (r *registration) Unregister() error {
-	p := r.meter.provider
-	p.mu.Lock()
-	delete(p.registrations, r)
-	groups := r.detach()
-	p.mu.Unlock()
-
-	// Without the lock, because the SDK waits here for a running collection.
-	var errs []error
-	for _, g := range groups {
-		errs = append(errs, g.registered.Unregister())
-	}
-	return errors.Join(errs...)
-}
-
-// bind registers the callback with the current provider: once for each inner meter that owns some of the instruments,
-// since the SDK refuses instruments of another meter. The caller holds the lock.
-func (r *registration) bind() error {
-	r.detach()
-	callback := r.guard(r.meter.provider.rules.Logger)
-	var errs []error
-	for _, g := range r.group() {
-		registered, err := g.owner.inner.RegisterCallback(g.limit(callback), g.observables...)
-		if err != nil {
-			errs = append(errs, err)
-		}
-		if registered != nil {
-			g.registered = registered
-			r.groups = append(r.groups, g)
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// detach silences the callback in the provider it was last bound to. It does not unregister it there, which would wait
-// for a collection that may itself be stuck in a callback.
-func (r *registration) detach() []*group {
+	r.meter.provider.removeRegistration(r)
+	r.mu.Lock()
+	r.ended = true
 	groups := r.groups
 	r.groups = nil
-	for _, g := range groups {
-		g.silent.Store(true)
-	}
-	return groups
+	r.mu.Unlock()
+	return unregister(groups)
 }
 
-// guard returns the callback as it is to be run. Every callback of a Provider runs through here.
-func (r *registration) guard(logger *slog.Logger) metric.Callback {
+// bind registers the callback with the generation's provider: once for each inner meter that owns some of the instruments,
+// since the SDK refuses instruments of another meter. In the provider before it stays registered and is not called any
+// more: to unregister it would wait for a collection that may itself be stuck in a callback.
+func (r *registration) bind(gen *generation) error {
+	groups := r.group(gen)
+	callback := r.guard(gen)
+	var errs []error
+	for _, g := range groups {
+		registered, err := gen.meter(g.owner).RegisterCallback(g.limit(callback), g.inner...)
+		errs = append(errs, err)
+		g.registered = registered
+	}
+	if !r.keep(gen, groups) {
+		errs = append(errs, unregister(groups))
+	}
+	return errors.Join(errs...)
+}
+
+// keep notes what Unregister is to end. It reports false when that came before.
+func (r *registration) keep(gen *generation, groups []*group) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ended {
+		return false
+	}
+	if gen.number > r.generation {
+		r.generation, r.groups = gen.number, groups
+	}
+	return true
+}
+
+func (r *registration) called(gen *generation) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return !r.ended && gen.live.Load()
+}
+
+// guard returns the callback as it is to be run. Every callback of a Provider runs through here. A panic would otherwise
+// end the process, since most collections run in a goroutine of the SDK.
+func (r *registration) guard(gen *generation) metric.Callback {
 	var first sync.Once
 	return func(ctx context.Context, observer metric.Observer) error {
-		if err := r.callback(ctx, observer); err != nil {
+		if !r.called(gen) {
+			return nil
+		}
+		if err := recovered(ctx, r.callback, observer); err != nil {
 			first.Do(func() {
-				logger.WarnContext(ctx, "metric callback failed; what it observed before is kept, further errors are not logged",
+				gen.warnLater("metric callback failed; what it observed before is kept, its further errors are not logged",
 					"scope", r.meter.scope.Name, "instruments", r.names(), "error", err)
 			})
 		}
 		return nil
 	}
+}
+
+func recovered(ctx context.Context, callback metric.Callback, observer metric.Observer) (err error) {
+	defer func() {
+		if value := recover(); value != nil {
+			err = fmt.Errorf("panic: %v", value)
+		}
+	}()
+	return callback(ctx, observer)
 }
 
 func (r *registration) names() []string {
@@ -127,39 +136,50 @@ func (r *registration) names() []string {
 }
 
 // group sorts the instruments by the meter that owns them.
-func (r *registration) group() []*group {
+func (r *registration) group(gen *generation) []*group {
 	var groups []*group
 	for _, o := range r.observables {
-		owner, inner := o.current()
-		i := slices.IndexFunc(groups, func(g *group) bool { return g.owner == owner })
+		behind := o.observed(gen)
+		i := slices.IndexFunc(groups, func(g *group) bool { return g.owner == behind.owner })
 		if i < 0 {
 			i = len(groups)
-			groups = append(groups, &group{owner: owner, all: r.observables, inner: map[observable]metric.Observable{}})
+			groups = append(groups, &group{generation: gen, owner: behind.owner, all: r.observables, behind: map[observable]*observed{}})
 		}
-		groups[i].inner[o] = inner
-		groups[i].observables = append(groups[i].observables, inner)
+		groups[i].behind[o] = behind
+		groups[i].inner = append(groups[i].inner, behind.inner)
 	}
 	return groups
 }
 
 // group is the part of a registration that one inner meter takes.
 type group struct {
-	owner       *scopedMeter
-	observables []metric.Observable
-	inner       map[observable]metric.Observable
-	all         []observable // of the registration
-	silent      atomic.Bool
-	registered  metric.Registration
+	generation *generation
+	owner      *scopedMeter
+	inner      []metric.Observable
+	behind     map[observable]*observed
+	all        []observable // of the registration
+	registered metric.Registration
 }
 
 // limit lets callback observe only the instruments of the group.
 func (g *group) limit(callback metric.Callback) metric.Callback {
 	return func(ctx context.Context, next metric.Observer) error {
-		if g.silent.Load() {
-			return nil
-		}
 		return callback(ctx, observer{next: next, group: g})
 	}
+}
+
+// unregister ends the calls in the SDK, and then gives up the claim to be the scope whose observations count.
+func unregister(groups []*group) error {
+	var errs []error
+	for _, g := range groups {
+		if g.registered != nil {
+			errs = append(errs, g.registered.Unregister())
+		}
+		for o, behind := range g.behind {
+			behind.release(o.scope())
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // observer passes on observations of the group's instruments. All observed values come through here.
@@ -183,12 +203,23 @@ func (o observer) ObserveFloat64(instrument metric.Float64Observable, value floa
 	}
 }
 
-// find returns the SDK's instrument, or nil when another group of the registration takes it. An instrument that the
-// callback was not registered for is returned as it is: the SDK refuses and reports it.
+// find returns the SDK's instrument, or nil when another group of the registration takes it or another scope's observations
+// count. An instrument that the callback was not registered for is returned as it is: the SDK refuses and reports it.
 func (g *group) find(instrument metric.Observable) metric.Observable {
 	o, ok := instrument.(observable)
 	if !ok || !slices.Contains(g.all, o) {
 		return instrument
 	}
-	return g.inner[o]
+	behind, ok := g.behind[o]
+	if !ok {
+		return nil
+	}
+	if !behind.takes(o.scope()) {
+		behind.dropped.Do(func() {
+			g.generation.warnLater("metric observations are dropped, since another scope observes the same instrument",
+				"scope", o.scope().scope.Name, "instrument", o.name())
+		})
+		return nil
+	}
+	return behind.inner
 }

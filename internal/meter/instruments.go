@@ -3,6 +3,7 @@ package meter
 import (
 	"context"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"go.opentelemetry.io/otel/metric"
@@ -27,70 +28,69 @@ func identify[N int64 | float64](name, unit string, kind sdkmetric.InstrumentKin
 	return identity{name: strings.ToLower(name), unit: unit, kind: kind, number: number}
 }
 
-// target is the instrument that stands behind one of ours until the next Set.
+// target is the instrument that stands behind those of ours that share it, in one generation.
 type target[T any] struct {
-	inner T
-	owner *scopedMeter // whose inner meter made it, and alone accepts callbacks for it
-	err   error
+	generation uint64       // its number
+	owner      *scopedMeter // whose inner meter makes it, and alone accepts callbacks for it
+	source     atomic.Pointer[scopedMeter]
+	make       func() // once; sets what follows
+	inner      T
+	err        error
 }
 
 // instrument is embedded by the types that users hold. T is the part of the API that they pass on.
 type instrument[T any] struct {
 	id     identity
 	meter  *scopedMeter
-	create func(metric.Meter) (T, error)
-	target atomic.Pointer[target[T]]
+	create func(metric.Meter, Rules) (T, error)
+	target atomic.Pointer[target[T]] // set before a user gets the instrument
 }
 
 func (i *instrument[T]) base() *instrument[T] { return i }
 
-// bind points i at the instrument that the first scope to ask for it made since the last Set, or makes it. The caller
-// holds the Provider's lock.
-func (i *instrument[T]) bind() error {
-	p := i.meter.provider
-	if i.meter.reserved {
-		t := i.make()
-		i.target.Store(t)
-		return t.err
+func (i *instrument[T]) bind(gen *generation) error { return i.in(gen).err }
+
+// in returns the target in the generation, which the first scope to ask for it makes, and points i at it. It waits while
+// another goroutine makes it.
+func (i *instrument[T]) in(gen *generation) *target[T] {
+	t := &target[T]{generation: gen.number, owner: i.meter}
+	t.make = sync.OnceFunc(func() { t.inner, t.err = i.create(gen.meter(i.meter), gen.rules) })
+	if !gen.reserved(i.meter) {
+		t = gen.share(i.id, i.meter, t).(*target[T]) //nolint:forcetypeassert // the identity determines the type
 	}
-	if shared, ok := p.shared[i.id].(*target[T]); ok {
-		i.target.Store(shared)
-		return shared.err
-	}
-	t := i.make()
-	p.shared[i.id] = t
-	p.warnOfConflict(i.id, i.meter)
-	i.target.Store(t)
-	return t.err
+	t.make()
+	i.point(t)
+	return t
 }
 
-func (i *instrument[T]) make() *target[T] {
-	inner, err := i.create(i.meter.inner)
-	return &target[T]{inner: inner, owner: i.meter, err: err}
+// point makes t the target, unless it comes late and a later generation's is there.
+func (i *instrument[T]) point(t *target[T]) {
+	for {
+		old := i.target.Load()
+		if old != nil && old.generation > t.generation || i.target.CompareAndSwap(old, t) {
+			return
+		}
+	}
 }
 
-// obtain returns the meter's instrument called id. That is fresh, unless the meter has made it before.
+// obtain returns the meter's instrument called id. That is fresh, unless the meter has made it before. What has a target
+// is returned without waiting, so that a callback may ask for it while others wait for the callback.
 func obtain[T any, W interface {
 	binder
 	base() *instrument[T]
-}](m *scopedMeter, id identity, fresh W, create func(metric.Meter) (T, error)) (W, error) {
-	// Found without the lock, so that a callback may ask for what it already has while a Set waits for the callback.
-	if found, ok := m.instruments.Load(id); ok {
-		w := found.(W) //nolint:forcetypeassert // the identity determines the type
-		return w, w.base().target.Load().err
+}](m *scopedMeter, id identity, fresh W, create func(metric.Meter, Rules) (T, error)) (W, error) {
+	found, ok := m.instruments.Load(id)
+	if !ok {
+		i := fresh.base()
+		i.id, i.meter, i.create = id, m, create
+		found = m.provider.addInstrument(m, id, fresh)
 	}
-	m.provider.mu.Lock()
-	defer m.provider.mu.Unlock()
-	if found, ok := m.instruments.Load(id); ok {
-		w := found.(W) //nolint:forcetypeassert // the identity determines the type
-		return w, w.base().target.Load().err
+	w := found.(W) //nolint:forcetypeassert // the identity determines the type
+	i := w.base()
+	if i.target.Load() == nil {
+		i.in(m.provider.generation())
 	}
-	i := fresh.base()
-	i.id, i.meter, i.create = id, m, create
-	err := fresh.bind()
-	m.instruments.Store(id, fresh)
-	m.provider.bound = append(m.provider.bound, fresh)
-	return fresh, err
+	return w, i.target.Load().err
 }
 
 // adder is every counter and up-down counter.

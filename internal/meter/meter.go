@@ -6,13 +6,12 @@ import (
 
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/metric/embedded"
-	"go.opentelemetry.io/otel/metric/noop"
 	"go.opentelemetry.io/otel/sdk/instrumentation"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 )
 
 // scopedMeter is the meter of one instrumentation scope. Each of its methods does the same: identify the instrument, and
-// obtain it with a function that makes it again after every Set.
+// obtain it with a function that makes it again for every generation.
 type scopedMeter struct {
 	embedded.Meter
 
@@ -20,27 +19,13 @@ type scopedMeter struct {
 	scope       instrumentation.Scope
 	opts        []metric.MeterOption
 	instruments sync.Map // identity -> the instrument's wrapper
-
-	// Guarded by the provider's lock:
-	inner    metric.Meter
-	reserved bool
-}
-
-// connect takes the inner meter from the current provider. The caller holds the lock.
-func (m *scopedMeter) connect() {
-	next := m.provider.next
-	m.reserved = slices.Contains(m.provider.rules.ReservedScopes, m.scope.Name)
-	if m.reserved {
-		next = noop.NewMeterProvider()
-	}
-	m.inner = next.Meter(m.scope.Name, m.opts...)
 }
 
 // Int64Counter returns the instrument called name.
 func (m *scopedMeter) Int64Counter(name string, opts ...metric.Int64CounterOption) (metric.Int64Counter, error) {
 	id := identify[int64](name, metric.NewInt64CounterConfig(opts...).Unit(), sdkmetric.InstrumentKindCounter)
 	opts = slices.Clone(opts)
-	return obtain(m, id, &adder[int64]{}, func(next metric.Meter) (addTarget[int64], error) {
+	return obtain(m, id, &adder[int64]{}, func(next metric.Meter, _ Rules) (addTarget[int64], error) {
 		return next.Int64Counter(name, opts...)
 	})
 }
@@ -49,7 +34,7 @@ func (m *scopedMeter) Int64Counter(name string, opts ...metric.Int64CounterOptio
 func (m *scopedMeter) Int64UpDownCounter(name string, opts ...metric.Int64UpDownCounterOption) (metric.Int64UpDownCounter, error) {
 	id := identify[int64](name, metric.NewInt64UpDownCounterConfig(opts...).Unit(), sdkmetric.InstrumentKindUpDownCounter)
 	opts = slices.Clone(opts)
-	return obtain(m, id, &adder[int64]{}, func(next metric.Meter) (addTarget[int64], error) {
+	return obtain(m, id, &adder[int64]{}, func(next metric.Meter, _ Rules) (addTarget[int64], error) {
 		return next.Int64UpDownCounter(name, opts...)
 	})
 }
@@ -58,18 +43,18 @@ func (m *scopedMeter) Int64UpDownCounter(name string, opts ...metric.Int64UpDown
 func (m *scopedMeter) Int64Gauge(name string, opts ...metric.Int64GaugeOption) (metric.Int64Gauge, error) {
 	id := identify[int64](name, metric.NewInt64GaugeConfig(opts...).Unit(), sdkmetric.InstrumentKindGauge)
 	opts = slices.Clone(opts)
-	return obtain(m, id, &recorder[int64]{}, func(next metric.Meter) (recordTarget[int64], error) {
+	return obtain(m, id, &recorder[int64]{}, func(next metric.Meter, _ Rules) (recordTarget[int64], error) {
 		return next.Int64Gauge(name, opts...)
 	})
 }
 
 // Int64Histogram returns the instrument called name, with the boundaries that [Boundaries] chooses.
 func (m *scopedMeter) Int64Histogram(name string, opts ...metric.Int64HistogramOption) (metric.Int64Histogram, error) {
-	unit := metric.NewInt64HistogramConfig(opts...).Unit()
-	id := identify[int64](name, unit, sdkmetric.InstrumentKindHistogram)
+	config := metric.NewInt64HistogramConfig(opts...)
+	id := identify[int64](name, config.Unit(), sdkmetric.InstrumentKindHistogram)
 	opts = slices.Clone(opts)
-	return obtain(m, id, &recorder[int64]{}, func(next metric.Meter) (recordTarget[int64], error) {
-		if b := Boundaries(name, unit, m.provider.rules); b != nil {
+	return obtain(m, id, &recorder[int64]{}, func(next metric.Meter, rules Rules) (recordTarget[int64], error) {
+		if b := Boundaries(name, config.Unit(), config.ExplicitBucketBoundaries(), rules); b != nil {
 			// Last, so that it goes before what the instrument advises.
 			return next.Int64Histogram(name, append(slices.Clip(opts), metric.WithExplicitBucketBoundaries(b...))...)
 		}
@@ -81,7 +66,7 @@ func (m *scopedMeter) Int64Histogram(name string, opts ...metric.Int64HistogramO
 func (m *scopedMeter) Float64Counter(name string, opts ...metric.Float64CounterOption) (metric.Float64Counter, error) {
 	id := identify[float64](name, metric.NewFloat64CounterConfig(opts...).Unit(), sdkmetric.InstrumentKindCounter)
 	opts = slices.Clone(opts)
-	return obtain(m, id, &adder[float64]{}, func(next metric.Meter) (addTarget[float64], error) {
+	return obtain(m, id, &adder[float64]{}, func(next metric.Meter, _ Rules) (addTarget[float64], error) {
 		return next.Float64Counter(name, opts...)
 	})
 }
@@ -90,7 +75,7 @@ func (m *scopedMeter) Float64Counter(name string, opts ...metric.Float64CounterO
 func (m *scopedMeter) Float64UpDownCounter(name string, opts ...metric.Float64UpDownCounterOption) (metric.Float64UpDownCounter, error) {
 	id := identify[float64](name, metric.NewFloat64UpDownCounterConfig(opts...).Unit(), sdkmetric.InstrumentKindUpDownCounter)
 	opts = slices.Clone(opts)
-	return obtain(m, id, &adder[float64]{}, func(next metric.Meter) (addTarget[float64], error) {
+	return obtain(m, id, &adder[float64]{}, func(next metric.Meter, _ Rules) (addTarget[float64], error) {
 		return next.Float64UpDownCounter(name, opts...)
 	})
 }
@@ -99,18 +84,18 @@ func (m *scopedMeter) Float64UpDownCounter(name string, opts ...metric.Float64Up
 func (m *scopedMeter) Float64Gauge(name string, opts ...metric.Float64GaugeOption) (metric.Float64Gauge, error) {
 	id := identify[float64](name, metric.NewFloat64GaugeConfig(opts...).Unit(), sdkmetric.InstrumentKindGauge)
 	opts = slices.Clone(opts)
-	return obtain(m, id, &recorder[float64]{}, func(next metric.Meter) (recordTarget[float64], error) {
+	return obtain(m, id, &recorder[float64]{}, func(next metric.Meter, _ Rules) (recordTarget[float64], error) {
 		return next.Float64Gauge(name, opts...)
 	})
 }
 
 // Float64Histogram returns the instrument called name, with the boundaries that [Boundaries] chooses.
 func (m *scopedMeter) Float64Histogram(name string, opts ...metric.Float64HistogramOption) (metric.Float64Histogram, error) {
-	unit := metric.NewFloat64HistogramConfig(opts...).Unit()
-	id := identify[float64](name, unit, sdkmetric.InstrumentKindHistogram)
+	config := metric.NewFloat64HistogramConfig(opts...)
+	id := identify[float64](name, config.Unit(), sdkmetric.InstrumentKindHistogram)
 	opts = slices.Clone(opts)
-	return obtain(m, id, &recorder[float64]{}, func(next metric.Meter) (recordTarget[float64], error) {
-		if b := Boundaries(name, unit, m.provider.rules); b != nil {
+	return obtain(m, id, &recorder[float64]{}, func(next metric.Meter, rules Rules) (recordTarget[float64], error) {
+		if b := Boundaries(name, config.Unit(), config.ExplicitBucketBoundaries(), rules); b != nil {
 			// Last, so that it goes before what the instrument advises.
 			return next.Float64Histogram(name, append(slices.Clip(opts), metric.WithExplicitBucketBoundaries(b...))...)
 		}

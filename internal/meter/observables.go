@@ -4,20 +4,52 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
+	"sync/atomic"
 
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/metric/embedded"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 )
 
+const ignoredCallback = "metric callback is ignored, since this scope made the instrument before; use RegisterCallback"
+
 // observable is an observable instrument of ours.
 type observable interface {
 	metric.Observable
-	// current returns the SDK's instrument, and the meter that accepts callbacks for it.
-	current() (owner *scopedMeter, inner metric.Observable)
+	observed(gen *generation) *observed
 	// name is for messages.
 	name() string
-	provider() *Provider
+	scope() *scopedMeter
+}
+
+// observed is what stands behind an observable in one generation.
+type observed struct {
+	owner *scopedMeter // whose inner meter accepts callbacks for it
+	inner metric.Observable
+	// source points to the scope whose observations count, once there is one. It is nil where all count.
+	source  *atomic.Pointer[scopedMeter]
+	dropped sync.Once // logs that they do not
+}
+
+func newObserved[T metric.Observable](id identity, t *target[T]) *observed {
+	o := &observed{owner: t.owner, inner: t.inner}
+	if id.kind != sdkmetric.InstrumentKindObservableGauge {
+		o.source = &t.source
+	}
+	return o
+}
+
+// takes reports whether observations of a scope count.
+func (o *observed) takes(from *scopedMeter) bool {
+	return o.source == nil || o.source.Load() == from || o.source.CompareAndSwap(nil, from)
+}
+
+// release lets another scope's observations count.
+func (o *observed) release(from *scopedMeter) {
+	if o.source != nil {
+		o.source.CompareAndSwap(from, nil)
+	}
 }
 
 // int64Observable is every observable instrument of int64 values.
@@ -29,25 +61,21 @@ type int64Observable struct {
 	instrument[metric.Int64Observable]
 }
 
-func (o *int64Observable) current() (*scopedMeter, metric.Observable) {
-	t := o.target.Load()
-	return t.owner, t.inner
-}
-
-func (o *int64Observable) name() string        { return o.id.name }
-func (o *int64Observable) provider() *Provider { return o.meter.provider }
+func (o *int64Observable) observed(gen *generation) *observed { return newObserved(o.id, o.in(gen)) }
+func (o *int64Observable) name() string                       { return o.id.name }
+func (o *int64Observable) scope() *scopedMeter                { return o.meter }
 
 // int64Observable returns the instrument called id. The callbacks are left out of the options it is made with and
 // registered separately, so that they can be moved to the next provider. As in the SDK, only those of the first request
 // for an instrument in a scope count.
 func (m *scopedMeter) int64Observable(id identity, callbacks []metric.Int64Callback,
-	create func(metric.Meter) (metric.Int64Observable, error),
+	create func(metric.Meter, Rules) (metric.Int64Observable, error),
 ) (*int64Observable, error) {
 	fresh := &int64Observable{}
 	o, err := obtain(m, id, fresh, create)
 	if o != fresh {
 		if len(callbacks) > 0 {
-			m.warnOfIgnoredCallback(o)
+			m.provider.generation().warn(ignoredCallback, "scope", m.scope.Name, "instrument", id.name)
 		}
 		return o, err
 	}
@@ -80,7 +108,7 @@ func (m *scopedMeter) Int64ObservableCounter(name string, opts ...metric.Int64Ob
 		return metric.NewInt64ObservableCounterConfig(o).Callbacks() != nil
 	})
 	id := identify[int64](name, config.Unit(), sdkmetric.InstrumentKindObservableCounter)
-	return m.int64Observable(id, config.Callbacks(), func(next metric.Meter) (metric.Int64Observable, error) {
+	return m.int64Observable(id, config.Callbacks(), func(next metric.Meter, _ Rules) (metric.Int64Observable, error) {
 		return next.Int64ObservableCounter(name, opts...)
 	})
 }
@@ -93,7 +121,7 @@ func (m *scopedMeter) Int64ObservableUpDownCounter(name string, opts ...metric.I
 		return metric.NewInt64ObservableUpDownCounterConfig(o).Callbacks() != nil
 	})
 	id := identify[int64](name, config.Unit(), sdkmetric.InstrumentKindObservableUpDownCounter)
-	return m.int64Observable(id, config.Callbacks(), func(next metric.Meter) (metric.Int64Observable, error) {
+	return m.int64Observable(id, config.Callbacks(), func(next metric.Meter, _ Rules) (metric.Int64Observable, error) {
 		return next.Int64ObservableUpDownCounter(name, opts...)
 	})
 }
@@ -106,7 +134,7 @@ func (m *scopedMeter) Int64ObservableGauge(name string, opts ...metric.Int64Obse
 		return metric.NewInt64ObservableGaugeConfig(o).Callbacks() != nil
 	})
 	id := identify[int64](name, config.Unit(), sdkmetric.InstrumentKindObservableGauge)
-	return m.int64Observable(id, config.Callbacks(), func(next metric.Meter) (metric.Int64Observable, error) {
+	return m.int64Observable(id, config.Callbacks(), func(next metric.Meter, _ Rules) (metric.Int64Observable, error) {
 		return next.Int64ObservableGauge(name, opts...)
 	})
 }
@@ -120,25 +148,21 @@ type float64Observable struct {
 	instrument[metric.Float64Observable]
 }
 
-func (o *float64Observable) current() (*scopedMeter, metric.Observable) {
-	t := o.target.Load()
-	return t.owner, t.inner
-}
-
-func (o *float64Observable) name() string        { return o.id.name }
-func (o *float64Observable) provider() *Provider { return o.meter.provider }
+func (o *float64Observable) observed(gen *generation) *observed { return newObserved(o.id, o.in(gen)) }
+func (o *float64Observable) name() string                       { return o.id.name }
+func (o *float64Observable) scope() *scopedMeter                { return o.meter }
 
 // float64Observable returns the instrument called id. The callbacks are left out of the options it is made with and
 // registered separately, so that they can be moved to the next provider. As in the SDK, only those of the first request
 // for an instrument in a scope count.
 func (m *scopedMeter) float64Observable(id identity, callbacks []metric.Float64Callback,
-	create func(metric.Meter) (metric.Float64Observable, error),
+	create func(metric.Meter, Rules) (metric.Float64Observable, error),
 ) (*float64Observable, error) {
 	fresh := &float64Observable{}
 	o, err := obtain(m, id, fresh, create)
 	if o != fresh {
 		if len(callbacks) > 0 {
-			m.warnOfIgnoredCallback(o)
+			m.provider.generation().warn(ignoredCallback, "scope", m.scope.Name, "instrument", id.name)
 		}
 		return o, err
 	}
@@ -171,7 +195,7 @@ func (m *scopedMeter) Float64ObservableCounter(name string, opts ...metric.Float
 		return metric.NewFloat64ObservableCounterConfig(o).Callbacks() != nil
 	})
 	id := identify[float64](name, config.Unit(), sdkmetric.InstrumentKindObservableCounter)
-	return m.float64Observable(id, config.Callbacks(), func(next metric.Meter) (metric.Float64Observable, error) {
+	return m.float64Observable(id, config.Callbacks(), func(next metric.Meter, _ Rules) (metric.Float64Observable, error) {
 		return next.Float64ObservableCounter(name, opts...)
 	})
 }
@@ -184,7 +208,7 @@ func (m *scopedMeter) Float64ObservableUpDownCounter(name string, opts ...metric
 		return metric.NewFloat64ObservableUpDownCounterConfig(o).Callbacks() != nil
 	})
 	id := identify[float64](name, config.Unit(), sdkmetric.InstrumentKindObservableUpDownCounter)
-	return m.float64Observable(id, config.Callbacks(), func(next metric.Meter) (metric.Float64Observable, error) {
+	return m.float64Observable(id, config.Callbacks(), func(next metric.Meter, _ Rules) (metric.Float64Observable, error) {
 		return next.Float64ObservableUpDownCounter(name, opts...)
 	})
 }
@@ -197,7 +221,7 @@ func (m *scopedMeter) Float64ObservableGauge(name string, opts ...metric.Float64
 		return metric.NewFloat64ObservableGaugeConfig(o).Callbacks() != nil
 	})
 	id := identify[float64](name, config.Unit(), sdkmetric.InstrumentKindObservableGauge)
-	return m.float64Observable(id, config.Callbacks(), func(next metric.Meter) (metric.Float64Observable, error) {
+	return m.float64Observable(id, config.Callbacks(), func(next metric.Meter, _ Rules) (metric.Float64Observable, error) {
 		return next.Float64ObservableGauge(name, opts...)
 	})
 }

@@ -1,80 +1,80 @@
 package meter
 
 import (
-	"log/slog"
 	"slices"
-	"strconv"
 	"sync"
 
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/metric/embedded"
-	"go.opentelemetry.io/otel/metric/noop"
 	"go.opentelemetry.io/otel/sdk/instrumentation"
 )
 
 // Provider is a [metric.MeterProvider] that passes everything to the provider of the last [Provider.Set], and until the
-// first to none. See the package documentation for what it changes on the way. It is safe for concurrent use. It keeps
-// the instruments it hands out for as long as it lives.
+// first to none. See the package documentation for what it changes on the way. It is safe for concurrent use.
+//
+// It keeps the meters and instruments it hands out for as long as it lives, to point them at the next provider, as the
+// SDK keeps its own. Code that makes instruments under ever new names takes memory without bound; what varies belongs
+// into attributes. Callbacks are kept until they are unregistered.
 //
 // When two scopes ask for an instrument of the same name, kind, unit and number type, both record into the one that the
 // first asked for: its scope, description and boundaries hold for both. Names are compared without regard to case. When
-// kind, unit or number type differ, both instruments are made and a warning is logged, since Prometheus will show one.
+// kind, unit or number type differ, both instruments are made and a warning is logged, since Prometheus may show one only.
+//
+// Observable counters and up-down counters that are shared take the observations of one scope alone, the first that
+// observes, because the SDK would add up the others'. Those are dropped, and a warning is logged. Unregistering a
+// callback of the first scope makes room for the next to observe. It is the scope of the instrument that counts, not that
+// of the meter whose RegisterCallback was called. Shared observable gauges take all observations; of the same attributes
+// the last one stays.
 type Provider struct {
 	embedded.MeterProvider
 
 	meters sync.Map // instrumentation.Scope -> *scopedMeter
 
-	mu            sync.Mutex // also guards the fields of scopedMeter and registration that a Set changes
-	next          metric.MeterProvider
-	rules         Rules
-	bound         []binder                   // every instrument ever made, in order
-	shared        map[identity]any           // since the last Set: *target of each instrument
-	names         map[string]definition      // since the last Set: the first instrument of each name
-	registrations map[*registration]struct{} // without those that were unregistered
+	mu            sync.Mutex // guards what follows; no code of others is called while it is held
+	current       *generation
+	instruments   []binder        // every one ever made, in order
+	registrations []*registration // in order, without those that were unregistered
 }
 
-// binder is an instrument that can be pointed at the provider of the last Set.
-type binder interface{ bind() error }
-
-type definition struct {
-	id    identity
-	scope string
-}
+// binder is an instrument or a registration, which is made again for each generation.
+type binder interface{ bind(gen *generation) error }
 
 // NewProvider returns a Provider whose instruments record nothing until [Provider.Set].
 func NewProvider() *Provider {
-	p := &Provider{registrations: map[*registration]struct{}{}}
+	p := &Provider{current: &generation{}}
 	p.Set(nil, Rules{})
 	return p
 }
 
 // Set makes next, with rules, the provider behind every meter, instrument and callback obtained so far and from now on.
-// nil means none: nothing is recorded until the next Set. It does not wait for measurements or callbacks that are on
-// their way to the provider before, and leaves it to the caller to shut that one down.
+// nil means none: nothing is recorded until the next Set. It leaves it to the caller to shut the provider before down,
+// whose callbacks are not called any more.
+//
+// It waits for nothing that the provider before does: neither for measurements and callbacks on their way there, nor for
+// instruments being made, even when a callback hangs. Callbacks are called by next only once all have moved, so that none
+// can hold Set up; a next that already hangs, such as one that was set before, does.
 func (p *Provider) Set(next metric.MeterProvider, rules Rules) {
-	if next == nil {
-		next = noop.NewMeterProvider()
+	gen := newGeneration(next, rules)
+	p.mu.Lock()
+	p.current.live.Store(false)
+	gen.number = p.current.number + 1
+	p.current = gen
+	instruments, registrations := slices.Clone(p.instruments), slices.Clone(p.registrations)
+	p.mu.Unlock()
+
+	for _, i := range instruments {
+		if err := i.bind(gen); err != nil {
+			gen.warn("metric instrument has an error", "error", err)
+		}
 	}
-	if rules.Logger == nil {
-		rules.Logger = slog.New(slog.DiscardHandler)
+	for _, r := range registrations {
+		if err := r.bind(gen); err != nil {
+			gen.warn("metric callback has an error", "scope", r.meter.scope.Name, "error", err)
+		}
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.next, p.rules = next, rules
-	p.shared, p.names = map[identity]any{}, map[string]definition{}
-	for _, m := range p.meters.Range {
-		m.(*scopedMeter).connect() //nolint:forcetypeassert // the map holds nothing else
-	}
-	for _, b := range p.bound {
-		if err := b.bind(); err != nil {
-			rules.Logger.Warn("metric instrument has an error", "error", err)
-		}
-	}
-	for r := range p.registrations {
-		if err := r.bind(); err != nil {
-			rules.Logger.Warn("metric callback has an error", "scope", r.meter.scope.Name, "error", err)
-		}
-	}
+	gen.live.Store(p.current == gen)
 }
 
 // Meter returns the meter of a scope: name, version, schema URL and attributes.
@@ -86,32 +86,44 @@ func (p *Provider) Meter(name string, opts ...metric.MeterOption) metric.Meter {
 		SchemaURL:  config.SchemaURL(),
 		Attributes: config.InstrumentationAttributes(),
 	}
-	if m, ok := p.meters.Load(scope); ok {
-		return m.(*scopedMeter) //nolint:forcetypeassert // the map holds nothing else
+	m, ok := p.meters.Load(scope)
+	if !ok {
+		m, _ = p.meters.LoadOrStore(scope, &scopedMeter{provider: p, scope: scope, opts: slices.Clone(opts)})
 	}
+	return m.(*scopedMeter) //nolint:forcetypeassert // the map holds nothing else
+}
+
+// generation returns that of the last Set.
+func (p *Provider) generation() *generation {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if m, ok := p.meters.Load(scope); ok {
-		return m.(*scopedMeter) //nolint:forcetypeassert // the map holds nothing else
-	}
-	m := &scopedMeter{provider: p, scope: scope, opts: slices.Clone(opts)}
-	m.connect()
-	p.meters.Store(scope, m)
-	return m
+	return p.current
 }
 
-// warnOfConflict logs that Prometheus will leave an instrument out. The caller holds the lock.
-func (p *Provider) warnOfConflict(id identity, m *scopedMeter) {
-	first, ok := p.names[id.name]
-	if !ok {
-		p.names[id.name] = definition{id: id, scope: m.scope.Name}
-		return
+// addInstrument returns the meter's instrument called id, which is fresh when there was none. It then follows every
+// later Set.
+func (p *Provider) addInstrument(m *scopedMeter, id identity, fresh binder) any {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	found, loaded := m.instruments.LoadOrStore(id, fresh)
+	if !loaded {
+		p.instruments = append(p.instruments, fresh)
 	}
-	p.rules.Logger.Warn("metric instrument exists with another kind, unit or number type; Prometheus will leave one out",
-		"instrument", id.name, "first", describe(first.id), "first_scope", first.scope,
-		"second", describe(id), "second_scope", m.scope.Name)
+	return found
 }
 
-func describe(id identity) string {
-	return id.number + " " + id.kind.String() + " in " + strconv.Quote(id.unit)
+// addRegistration makes r follow every later Set and returns the generation of the last one.
+func (p *Provider) addRegistration(r *registration) *generation {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.registrations = append(p.registrations, r)
+	return p.current
+}
+
+func (p *Provider) removeRegistration(r *registration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if i := slices.Index(p.registrations, r); i >= 0 {
+		p.registrations = slices.Delete(p.registrations, i, i+1)
+	}
 }

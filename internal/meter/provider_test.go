@@ -1,59 +1,17 @@
 package meter_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"io"
-	"log/slog"
-	"net/http"
-	"net/http/httptest"
-	"strings"
-	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
-	otelprom "go.opentelemetry.io/otel/exporters/prometheus"
 	"go.opentelemetry.io/otel/metric"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
 	"github.com/otelmon/toolkit/internal/meter"
 )
-
-// sums returns the value of each single-series metric that the reader has, as text.
-func sums(t testing.TB, reader sdkmetric.Reader) map[string]string {
-	t.Helper()
-	values := map[string]string{}
-	for name, m := range collect(t, reader) {
-		switch data := m.Data.(type) {
-		case metricdata.Sum[int64]:
-			values[name] = fmt.Sprint(data.DataPoints[0].Value)
-		case metricdata.Sum[float64]:
-			values[name] = fmt.Sprint(data.DataPoints[0].Value)
-		case metricdata.Gauge[int64]:
-			values[name] = fmt.Sprint(data.DataPoints[0].Value)
-		case metricdata.Gauge[float64]:
-			values[name] = fmt.Sprint(data.DataPoints[0].Value)
-		case metricdata.Histogram[int64]:
-			values[name] = fmt.Sprint(data.DataPoints[0].Sum)
-		case metricdata.Histogram[float64]:
-			values[name] = fmt.Sprint(data.DataPoints[0].Sum)
-		default:
-			t.Fatalf("%s: got %T", name, data)
-		}
-	}
-	return values
-}
-
-func check(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
 
 // allKinds makes one instrument of each kind and number type, the observable ones with callbacks that observe *value, and
 // returns a function that adds or records in the others.
@@ -186,111 +144,6 @@ func TestEnabledFollowsTheProvider(t *testing.T) {
 	}
 }
 
-// scrape returns status and body of a Prometheus endpoint without scope labels, over what two scopes recorded under one name.
-func scrapeTwoScopes(t *testing.T, wrap func(*sdkmetric.MeterProvider) metric.MeterProvider) (int, string) {
-	t.Helper()
-	registry := prometheus.NewRegistry()
-	exporter, err := otelprom.New(otelprom.WithRegisterer(registry), otelprom.WithoutScopeInfo(), otelprom.WithoutTargetInfo())
-	check(t, err)
-	provider := wrap(newSDK(t, meter.Rules{}, exporter))
-	for i, name := range []string{"requests", "Requests"} {
-		m := provider.Meter(fmt.Sprint("scope ", i))
-		c, err := m.Int64Counter(name, metric.WithDescription(fmt.Sprint("of scope ", i)))
-		check(t, err)
-		c.Add(t.Context(), 1)
-		g, err := m.Int64ObservableGauge("depth")
-		check(t, err)
-		_, err = m.RegisterCallback(func(_ context.Context, o metric.Observer) error {
-			o.ObserveInt64(g, 4)
-			return nil
-		}, g)
-		check(t, err)
-	}
-	recorder := httptest.NewRecorder()
-	promhttp.HandlerFor(registry, promhttp.HandlerOpts{}).ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/metrics", nil))
-	body, err := io.ReadAll(recorder.Body)
-	check(t, err)
-	return recorder.Code, string(body)
-}
-
-func TestScopesShareAnInstrument(t *testing.T) {
-	t.Parallel()
-	status, body := scrapeTwoScopes(t, func(sdk *sdkmetric.MeterProvider) metric.MeterProvider {
-		p := meter.NewProvider()
-		p.Set(sdk, meter.Rules{})
-		return p
-	})
-	if status != http.StatusOK {
-		t.Fatalf("got status %d, want 200: %s", status, body)
-	}
-	for _, want := range []string{"requests_total 2\n", "# HELP requests_total of scope 0\n", "depth 4\n"} {
-		if !strings.Contains(body, want) {
-			t.Errorf("got no %q in:\n%s", want, body)
-		}
-	}
-
-	status, body = scrapeTwoScopes(t, func(sdk *sdkmetric.MeterProvider) metric.MeterProvider { return sdk })
-	if status != http.StatusInternalServerError {
-		t.Errorf("got status %d without the Provider, so that this test proves nothing: %s", status, body)
-	}
-}
-
-func TestConflictsAreLoggedOnce(t *testing.T) {
-	t.Parallel()
-	conflicts := map[string]func(metric.Meter) error{
-		"another kind":        func(m metric.Meter) error { _, err := m.Int64UpDownCounter("name"); return err },
-		"another unit":        func(m metric.Meter) error { _, err := m.Int64Counter("name", metric.WithUnit("By")); return err },
-		"another number type": func(m metric.Meter) error { _, err := m.Float64Counter("NAME"); return err },
-	}
-	for name, conflict := range conflicts {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			var log bytes.Buffer
-			rules := meter.Rules{Logger: slog.New(slog.NewTextHandler(&log, nil))}
-			p := meter.NewProvider()
-			p.Set(newSDK(t, meter.Rules{}, sdkmetric.NewManualReader()), rules)
-			_, err := p.Meter("first scope").Int64Counter("name")
-			check(t, err)
-			for range 2 {
-				check(t, conflict(p.Meter("second scope")))
-				check(t, conflict(p.Meter("third scope")))
-			}
-			if got := strings.Count(log.String(), "\n"); got != 1 {
-				t.Errorf("got %d lines, want 1:\n%s", got, log.String())
-			}
-			for _, want := range []string{"first scope", "second scope", "instrument=name"} {
-				if !strings.Contains(log.String(), want) {
-					t.Errorf("got no %q in: %s", want, log.String())
-				}
-			}
-		})
-	}
-}
-
-func TestInvalidNamesAreReportedAndUsable(t *testing.T) {
-	t.Parallel()
-	var log bytes.Buffer
-	p := meter.NewProvider()
-	early, err := p.Meter("m").Int64Counter("1 early")
-	check(t, err) // nobody to refuse it yet
-	reader := sdkmetric.NewManualReader()
-	p.Set(newSDK(t, meter.Rules{}, reader), meter.Rules{Logger: slog.New(slog.NewTextHandler(&log, nil))})
-	if !strings.Contains(log.String(), "1 early") {
-		t.Errorf("got %q in the log, want the invalid name", log.String())
-	}
-	for range 2 {
-		late, err := p.Meter("m").Int64Counter("2 late")
-		if err == nil {
-			t.Error("got no error for an invalid name")
-		}
-		late.Add(t.Context(), 1)
-	}
-	early.Add(t.Context(), 1)
-	if diff := cmp.Diff(map[string]string{"1 early": "1", "2 late": "2"}, sums(t, reader)); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
-}
-
 func TestReservedScopesRecordNothing(t *testing.T) {
 	t.Parallel()
 	value := int64(1)
@@ -337,7 +190,7 @@ func TestHistogramBoundariesGoBeforeWhatTheInstrumentAdvises(t *testing.T) {
 	p := meter.NewProvider()
 	reader := sdkmetric.NewManualReader()
 	p.Set(newSDK(t, rules, reader), rules)
-	advice := metric.WithExplicitBucketBoundaries(5, 6)
+	advice := metric.WithExplicitBucketBoundaries(5, 6, 300)
 	latency, err := p.Meter("m").Float64Histogram("latency", advice, metric.WithUnit("s"))
 	check(t, err)
 	latency.Record(t.Context(), 1)
@@ -354,58 +207,9 @@ func TestHistogramBoundariesGoBeforeWhatTheInstrumentAdvises(t *testing.T) {
 		"ruled":   data["ruled"].Data.(metricdata.Histogram[int64]).DataPoints[0].Bounds,
 		"other":   data["other"].Data.(metricdata.Histogram[float64]).DataPoints[0].Bounds,
 	}
-	want := map[string][]float64{"latency": meter.Boundaries("latency", "s", rules), "ruled": {1, 2}, "other": {5, 6}}
+	want := map[string][]float64{"latency": append(meter.Boundaries("latency", "s", nil, rules), 300), "ruled": {1, 2}, "other": {5, 6, 300}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
-	}
-}
-
-func TestConcurrentUse(t *testing.T) {
-	t.Parallel()
-	p := meter.NewProvider()
-	stop := make(chan struct{})
-	var users, setter sync.WaitGroup
-	for i := range 100 {
-		users.Go(func() {
-			value := int64(1)
-			record := allKinds(t, p.Meter(fmt.Sprint("m", i%10)), &value)
-			for range 20 {
-				record(1)
-			}
-			g, err := p.Meter("shared").Int64ObservableGauge(fmt.Sprint("g", i%10))
-			check(t, err)
-			r, err := p.Meter("shared").RegisterCallback(func(_ context.Context, o metric.Observer) error {
-				o.ObserveInt64(g, 1)
-				return nil
-			}, g)
-			check(t, err)
-			check(t, r.Unregister())
-		})
-	}
-	setter.Go(func() {
-		for {
-			select {
-			case <-stop:
-				return
-			default:
-			}
-			reader := sdkmetric.NewManualReader()
-			p.Set(newSDK(t, meter.Rules{}, reader), meter.Rules{})
-			var data metricdata.ResourceMetrics
-			check(t, reader.Collect(t.Context(), &data))
-			p.Set(nil, meter.Rules{})
-		}
-	})
-	users.Wait()
-	close(stop)
-	setter.Wait()
-
-	value := int64(3)
-	reader := sdkmetric.NewManualReader()
-	p.Set(newSDK(t, meter.Rules{}, reader), meter.Rules{})
-	allKinds(t, p.Meter("m0"), &value)(3)
-	if got := sums(t, reader)["int.counter"]; got != "3" {
-		t.Errorf("got %s after all that, want 3", got)
 	}
 }
 

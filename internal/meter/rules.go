@@ -17,24 +17,25 @@ import (
 // as instrument names do.
 type Rules struct {
 	// LatencyObjectives are durations that a service promises to stay under. Each is a boundary of every latency
-	// histogram, exactly, with others close to it. Default 250 ms and 1 s; at
-	// most 8, of up to 24 h. For an objective below 2 ms or
-	// above 30 s the boundaries reach further than their usual 1 ms to 60 s.
+	// histogram, exactly, with others close to it. Default 250 ms and 1 s; at most 8, of up to 24 h. For an objective below
+	// 2 ms or above 30 s the boundaries reach further than their usual 1 ms to 60 s.
 	LatencyObjectives []time.Duration
 	// Boundaries replaces the boundaries of the histograms whose names match the key, which is a name or a pattern. A
 	// name goes before patterns, and patterns go in sorted order. Values are in the unit of the instrument.
 	Boundaries map[string][]float64
 	// Disabled are the patterns of instruments that are not recorded at all.
 	Disabled []string
-	// AttributeFilter returns the filter for one instrument, or nil to keep all its attributes. It only adds to the
-	// filters that the package and the user's views have. Default: keep all.
+	// AttributeFilter returns the filter for one instrument, or nil to keep all its attributes. It is asked once or more
+	// for each instrument, as by each reader, and is to answer the same. It only adds to the filters that the package and
+	// the user's views have. Default: keep all.
 	AttributeFilter func(instrument sdkmetric.Instrument) attribute.Filter
 	// Views are the user's own. Unlike in the SDK a field that a view leaves empty keeps the instrument's value.
 	Views []sdkmetric.View
 	// ReservedScopes are the names of scopes that record nothing through the Provider, because the caller runs that
 	// instrumentation against the SDK itself and a second start would double its values.
 	ReservedScopes []string
-	// Logger gets one warning for each conflicting instrument and each failing callback. Default: none.
+	// Logger gets one warning for each conflicting instrument and each failing callback, at most 20 of each kind until the
+	// next [Provider.Set]. No lock is held meanwhile, so that its handler may use metrics. Default: none.
 	Logger *slog.Logger
 }
 
