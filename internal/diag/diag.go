@@ -76,12 +76,8 @@ func (l *Log) write(level slog.Level, class, message string, args []any) {
 	if suppressed > 0 {
 		args = append(args, slog.Int("suppressed", suppressed))
 	}
-	logger := l.logger
-	if logger == nil {
-		logger = slog.Default()
-	}
 	ctx := context.WithValue(context.Background(), ownKey{}, true)
-	logger.Log(ctx, level, prefix+message, args...)
+	l.target().Log(ctx, level, prefix+message, args...)
 }
 
 // due says whether a line may be written now, and how many were not since the
@@ -107,28 +103,41 @@ func (l *Log) due(name string) (suppressed int, due bool) {
 }
 
 // Slog returns a logger whose lines are marked like the others, without a
-// limit, for code that says each thing once.
+// limit, for code that limits itself.
 func (l *Log) Slog() *slog.Logger {
-	logger := l.logger
-	if logger == nil {
-		logger = slog.Default()
-	}
-	return slog.New(ownHandler{logger.Handler()})
+	return slog.New(ownHandler{l, func(h slog.Handler) slog.Handler { return h }})
 }
 
-type ownHandler struct{ slog.Handler }
+// ownHandler asks for the handler at each line, so that it follows
+// [slog.SetDefault]; with adds what WithAttrs and WithGroup were given.
+type ownHandler struct {
+	log  *Log
+	with func(slog.Handler) slog.Handler
+}
+
+func (h ownHandler) Enabled(ctx context.Context, level slog.Level) bool {
+	return h.log.target().Enabled(ctx, level)
+}
 
 func (h ownHandler) Handle(ctx context.Context, record slog.Record) error {
 	record.Message = prefix + record.Message
-	return h.Handler.Handle(context.WithValue(ctx, ownKey{}, true), record)
+	return h.with(h.log.target().Handler()).Handle(context.WithValue(ctx, ownKey{}, true), record)
 }
 
 func (h ownHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return ownHandler{h.Handler.WithAttrs(attrs)}
+	return ownHandler{h.log, func(n slog.Handler) slog.Handler { return h.with(n).WithAttrs(attrs) }}
 }
 
 func (h ownHandler) WithGroup(name string) slog.Handler {
-	return ownHandler{h.Handler.WithGroup(name)}
+	return ownHandler{h.log, func(n slog.Handler) slog.Handler { return h.with(n).WithGroup(name) }}
+}
+
+// target is where lines go.
+func (l *Log) target() *slog.Logger {
+	if l.logger != nil {
+		return l.logger
+	}
+	return slog.Default()
 }
 
 // Handle implements the error handler of the OpenTelemetry API. A cancelled

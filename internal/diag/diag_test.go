@@ -191,3 +191,34 @@ func TestConcurrentUse(t *testing.T) {
 	workers.Wait()
 	o.check(t, `level=WARN msg="otelmon: down"`)
 }
+
+// Not parallel: sets the default logger.
+func TestSlogFollowsTheDefaultLogger(t *testing.T) {
+	before := slog.Default()
+	t.Cleanup(func() { slog.SetDefault(before) })
+	logger := diag.New(nil, nil).Slog().With("a", 1).WithGroup("g")
+	var out bytes.Buffer
+	own := false
+	slog.SetDefault(slog.New(marked{slog.NewTextHandler(&out, nil), &own}))
+	logger.Warn("twice", "name", "x")
+	if !strings.Contains(out.String(), `level=WARN msg="otelmon: twice" a=1 g.name=x`) || !own {
+		t.Errorf("got %q, marked %t, want a marked line in the new default", out.String(), own)
+	}
+}
+
+// marked sees whether a line is the toolkit's own.
+type marked struct {
+	slog.Handler
+	own *bool
+}
+
+func (m marked) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return marked{m.Handler.WithAttrs(attrs), m.own}
+}
+
+func (m marked) WithGroup(name string) slog.Handler { return marked{m.Handler.WithGroup(name), m.own} }
+
+func (m marked) Handle(ctx context.Context, record slog.Record) error {
+	*m.own = diag.Own(ctx)
+	return m.Handler.Handle(ctx, record)
+}
