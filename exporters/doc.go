@@ -5,6 +5,8 @@
 //
 //	push, err := exporters.OTLP{Endpoint: "collector:4317"}.Start(ctx)
 //	tracer := trace.NewTracerProvider(trace.WithSpanProcessor(push.Spans))
+//	...
+//	err = errors.Join(tracer.Shutdown(ctx), push.Shutdown(ctx))
 //
 // What a field leaves open is taken from the standard OTEL_* variable, then
 // from the default. A value that is not accepted is an error that names the

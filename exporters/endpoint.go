@@ -2,7 +2,6 @@ package exporters
 
 import (
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"net/url"
@@ -80,9 +79,11 @@ func parseEndpoint(value, protocol string, insecure *bool) (endpoint, error) {
 func checkURL(u *url.URL) error {
 	switch {
 	case u.Scheme != "" && u.Scheme != "http" && u.Scheme != "https":
-		return fmt.Errorf("unknown scheme %q", u.Scheme)
+		return errors.New("unknown scheme") // it may be the user in a URL without one
 	case u.Hostname() == "":
 		return errors.New("no host")
+	case strings.Contains(u.Host, ","):
+		return errors.New("more than one address")
 	case strings.Contains(u.Hostname(), ":") && !strings.HasPrefix(u.Host, "["):
 		return errors.New("an IPv6 address needs brackets")
 	case !validHost(u.Hostname()):

@@ -30,11 +30,10 @@ func ExampleOTLP() {
 
 	fmt.Println("traces go to", push.Endpoint())
 
-	push.Drain(ctx) // before Shutdown, so that it ends in time
 	if err := provider.Shutdown(ctx); err != nil {
 		fmt.Println(err)
 	}
-	fmt.Println("not delivered:", push.TakeError())
+	fmt.Println("not delivered:", push.Shutdown(ctx))
 	// Output:
 	// traces go to 127.0.0.1:4317
 	// not delivered: <nil>

@@ -1,5 +1,10 @@
 package exporters
 
+import (
+	"net/http"
+	"time"
+)
+
 // Endpoint is what parseEndpoint makes of an address, for its test.
 type Endpoint struct {
 	Protocol, Address, Path string
@@ -11,3 +16,11 @@ func ParseEndpoint(value, protocol string, insecure *bool) (Endpoint, error) {
 	e, err := parseEndpoint(value, protocol, insecure)
 	return Endpoint{e.protocol, e.address, e.path, e.plaintext}, err
 }
+
+// LimitWriting is limitWriting.
+func LimitWriting(next http.Handler, limit time.Duration) http.Handler {
+	return limitWriting(next, limit)
+}
+
+// WriteTimeout is that of the whole server.
+func (s *PrometheusServer) WriteTimeout() time.Duration { return s.server.WriteTimeout }

@@ -62,8 +62,7 @@ func startWithError(t *testing.T, config exporters.OTLP) (*sender, error) {
 	t.Cleanup(func() {
 		now, cancel := context.WithCancel(context.Background())
 		cancel()
-		p.Drain(now)
-		_ = s.shutdown(context.Background()) // the tests look at the errors they want
+		_ = s.shutdown(now) // the tests look at the errors they want
 	})
 	return s, err
 }
@@ -106,17 +105,18 @@ func (s *sender) emit(t *testing.T) {
 }
 
 func (s *sender) flush(ctx context.Context) error {
-	return errors.Join(s.tracer.ForceFlush(ctx), s.meter.ForceFlush(ctx), s.logger.ForceFlush(ctx), s.TakeError())
+	before := s.Losses()
+	return errors.Join(s.tracer.ForceFlush(ctx), s.meter.ForceFlush(ctx), s.logger.ForceFlush(ctx), s.Losses().Since(before))
 }
 
-// shutdown ends the providers side by side, after Drain.
+// shutdown ends the providers side by side, then the pipeline.
 func (s *sender) shutdown(ctx context.Context) error {
 	var tasks sync.WaitGroup
-	tasks.Go(func() { _ = s.tracer.Shutdown(ctx) }) // TakeError says more
+	tasks.Go(func() { _ = s.tracer.Shutdown(ctx) }) // the pipeline says more
 	tasks.Go(func() { _ = s.meter.Shutdown(ctx) })
 	tasks.Go(func() { _ = s.logger.Shutdown(ctx) })
 	tasks.Wait()
-	return s.TakeError()
+	return s.Shutdown(ctx)
 }
 
 // all is true when each signal has arrived.

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"go.opentelemetry.io/otel/metric"
 	"golang.org/x/crypto/bcrypt"
@@ -101,6 +102,10 @@ func TestHandlerWithoutListener(t *testing.T) {
 		"an address of others":    {exporters.Prometheus{Address: "192.0.2.1:0"}, `Prometheus.Address="192.0.2.1:0"`},
 		"an address without port": {exporters.Prometheus{Address: "localhost"}, `Prometheus.Address="localhost"`},
 		"no listener":             {exporters.Prometheus{Address: address, DisableListener: true}, ""},
+		"pages and no listener": {
+			exporters.Prometheus{DisableListener: true, Handlers: map[string]http.Handler{"/live": http.NotFoundHandler()}},
+			"Prometheus.Handlers are not served, because there is no listener (Prometheus.DisableListener)",
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -154,6 +159,27 @@ func TestHandlers(t *testing.T) {
 			server, _, err := serveWithError(t, exporters.Prometheus{Handlers: map[string]http.Handler{test.pattern: test.handler}})
 			checkError(t, err, fmt.Sprintf("Prometheus.Handlers[%q]", test.pattern), "accepted: a pattern")
 			scrape(t, server, "")
+		})
+	}
+}
+
+// A scrape ends in seconds, while a live page or a profile may go on.
+func TestOnlyMetricsAreCutOff(t *testing.T) {
+	t.Parallel()
+	server, _ := serve(t, exporters.Prometheus{})
+	if got := server.WriteTimeout(); got != 0 {
+		t.Errorf("got a limit of %v for all pages, want none", got)
+	}
+	for name, limit := range map[string]time.Duration{"no time at all": -time.Second, "enough time": time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			hello := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") })
+			server := httptest.NewServer(exporters.LimitWriting(hello, limit))
+			t.Cleanup(server.Close)
+			got, err := get(t, server.URL, "", "", nil)
+			if limit < 0 && err == nil || limit > 0 && (err != nil || got.body != "hello") {
+				t.Errorf("got %+v and error %v", got, err)
+			}
 		})
 	}
 }
@@ -216,14 +242,20 @@ func TestBadWebConfigServesNothing(t *testing.T) {
 		"a missing certificate": func(t *testing.T) string {
 			return webConfig(t, "tls_server_config: {cert_file: missing, key_file: missing}\n")
 		},
-		"a password in clear": func(t *testing.T) string { return webConfig(t, "basic_auth_users: {user: "+canary+"}\n") },
+		"a password in clear":            func(t *testing.T) string { return webConfig(t, "basic_auth_users: {user: "+canary+"}\n") },
+		"a password where a map belongs": func(t *testing.T) string { return webConfig(t, "basic_auth_users: "+canary+"\n") },
+		"a password as an unknown key":   func(t *testing.T) string { return webConfig(t, canary+": x\n") },
+		"a password as a client's rule": func(t *testing.T) string {
+			files := newAuthority(t).issue(t)
+			return webConfig(t, "tls_server_config: {cert_file: "+files.certificate+", key_file: "+files.key+", client_auth_type: "+canary+"}\n")
+		},
 	}
 	for name, file := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			path, address := file(t), absent(t)
 			server, _, err := serveWithError(t, exporters.Prometheus{Address: address, WebConfigFile: path})
-			checkError(t, err, "metrics are not served", path, "accepted: a readable file in the exporter-toolkit format")
+			checkError(t, err, "metrics are not served", path, "accepted: a readable file in the exporter-toolkit format, passwords hashed")
 			if got := server.URL(); got != "" {
 				t.Errorf("got URL %q, want none", got)
 			}

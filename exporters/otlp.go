@@ -3,10 +3,12 @@ package exporters
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	sdklog "go.opentelemetry.io/otel/sdk/log"
@@ -19,6 +21,15 @@ import (
 
 // OTLP configures the push to an OpenTelemetry Collector. The zero value
 // pushes all three signals to localhost:4317 over gRPC, compressed with gzip.
+// Text that is not UTF-8 is repaired, because it would make a whole request
+// undeliverable.
+//
+// The exporters of the OpenTelemetry project inside look at the
+// OTEL_EXPORTER_OTLP_* variables too, without effect, and report what they
+// cannot parse to OpenTelemetry's global logger: an endpoint without a scheme,
+// such as 127.0.0.1:4317, makes a line on standard error for each signal.
+// Package otelmon keeps that logger quiet unless its globals are disabled; those
+// who use this package alone can do so with otel.SetLogger before Start.
 type OTLP struct {
 	// Endpoint is host:port or an http or https URL, for all signals. Over
 	// HTTP, /v1/traces, /v1/metrics and /v1/logs are appended. Without a
@@ -32,11 +43,13 @@ type OTLP struct {
 	Protocol string
 
 	// Headers go with each request, such as credentials; they are added to
-	// those of OTEL_EXPORTER_OTLP_[SIGNAL_]HEADERS and never shown.
+	// those of OTEL_EXPORTER_OTLP_[SIGNAL_]HEADERS and never shown. A redirect
+	// is not followed, since it would take them to another host.
 	Headers map[string]string
 
 	// TLS replaces the configuration made from
 	// OTEL_EXPORTER_OTLP_[SIGNAL_]{CERTIFICATE,CLIENT_CERTIFICATE,CLIENT_KEY}.
+	// It is copied.
 	TLS *tls.Config
 
 	// Timeout bounds one attempt, so that a Collector that hangs is tried
@@ -45,8 +58,9 @@ type OTLP struct {
 
 	// RetryWindow is how long a batch of spans or log records is tried before
 	// it is given up. Default OTEL_BSP_EXPORT_TIMEOUT and
-	// OTEL_BLRP_EXPORT_TIMEOUT, then 10 min. Metrics are cumulative: the next
-	// export, OTEL_METRIC_EXPORT_INTERVAL later, carries what one missed.
+	// OTEL_BLRP_EXPORT_TIMEOUT, then 10 min. Metrics are tried for
+	// OTEL_METRIC_EXPORT_TIMEOUT: as they are cumulative, the next export
+	// carries what one missed. With delta temporality it is lost.
 	RetryWindow time.Duration
 
 	// MetricInterval is the time between two metric exports. Default
@@ -66,21 +80,27 @@ type OTLP struct {
 	Logger *slog.Logger
 }
 
-// OTLPPipeline is a running push. Its parts belong to the SDK's providers,
-// which shut them down; a part is nil when its signal is disabled or could not
-// be started.
+// OTLPPipeline is a running push. Its parts are registered with the SDK's
+// providers, whose Shutdown ends them: that bounds every export by its context,
+// running ones included, and closes the connections. A Collector that has
+// refused every attempt so far is given one second of it, so that a program
+// without one ends promptly. A part is nil when its signal is disabled or could
+// not be started.
+//
+// What is not delivered is no error of the providers, which would print each:
+// Losses tells it, and Shutdown, which is best called after theirs. Methods are
+// safe for concurrent use.
 type OTLPPipeline struct {
 	Spans   sdktrace.SpanProcessor
 	Metrics sdkmetric.Reader
 	Logs    sdklog.Processor
 
-	gates []*gate
+	parts []*part
 }
 
 // Start makes the pipeline. It never waits for the network: the Collector may
 // come up later. The pipeline is never nil; with an error it holds the signals
-// that could be started. The caller registers its parts with providers, whose
-// Shutdown stops the goroutines and closes the connections.
+// that could be started.
 func (o OTLP) Start(ctx context.Context) (*OTLPPipeline, error) {
 	vars := &env.Reader{}
 	p := &OTLPPipeline{}
@@ -91,76 +111,71 @@ func (o OTLP) Start(ctx context.Context) (*OTLPPipeline, error) {
 		transport: make(map[connection]*transport),
 	}
 	if !o.DisableTraces {
-		p.add(start.open(signalTraces, func(s settings, g *gate) error {
-			return start.spans(ctx, s, g, p)
-		}))
+		start.open(signalTraces, func(s settings, g *gate) error { return start.spans(ctx, s, g, p) })
 	}
 	if !o.DisableMetrics {
-		p.add(start.open(signalMetrics, func(s settings, g *gate) error {
-			return start.metrics(ctx, s, g, p)
-		}))
+		start.open(signalMetrics, func(s settings, g *gate) error { return start.metrics(ctx, s, g, p) })
 	}
 	if !o.DisableLogs {
-		p.add(start.open(signalLogs, func(s settings, g *gate) error {
-			return start.logs(ctx, s, g, p)
-		}))
+		start.open(signalLogs, func(s settings, g *gate) error { return start.logs(ctx, s, g, p) })
+	}
+	if len(start.failed) > 0 {
+		vars.Add(fmt.Errorf("not pushed for these reasons: %s", strings.Join(start.failed, ", ")))
 	}
 	return p, vars.Err()
 }
 
-func (p *OTLPPipeline) add(g *gate) {
-	if g != nil {
-		p.gates = append(p.gates, g)
-	}
+func (p *OTLPPipeline) add(g *gate, stop func(context.Context) error) *part {
+	added := &part{gate: g, stop: stop, ended: make(chan struct{})}
+	p.parts = append(p.parts, added)
+	return added
 }
 
 // Endpoint returns the addresses that are pushed to, joined with commas; "" for
 // none.
 func (p *OTLPPipeline) Endpoint() string {
 	var addresses []string
-	for _, g := range p.gates {
-		if address := g.transport.link.address; !slices.Contains(addresses, address) {
+	for _, part := range p.parts {
+		if address := part.gate.transport.link.address; !slices.Contains(addresses, address) {
 			addresses = append(addresses, address)
 		}
 	}
 	return strings.Join(addresses, ",")
 }
 
-// Drain bounds every export from now on, running ones included, by ctx. Call
-// it before the providers' Shutdown: the SDK's own goes on exporting in the
-// background after its deadline. A Collector that has refused every attempt so
-// far is given one second, so that a program without one ends promptly.
-func (p *OTLPPipeline) Drain(ctx context.Context) {
-	for _, g := range p.gates {
-		g.drain(ctx)
+// Shutdown returns what was not delivered since the shutdown of each part
+// began. It ends the parts that the providers' Shutdown did not reach before
+// its context was over, and waits for those that still end. It returns shortly
+// after ctx ends, with an error when the callback of a metric hangs. Later
+// calls return the same.
+func (p *OTLPPipeline) Shutdown(ctx context.Context) error {
+	errs := make([]error, len(p.parts))
+	var tasks sync.WaitGroup
+	for i, part := range p.parts {
+		tasks.Go(func() {
+			_ = part.shutdown(ctx) // the losses say more
+			errs[i] = part.running(ctx)
+		})
 	}
+	tasks.Wait()
+	var before, now Losses
+	for _, part := range p.parts {
+		b, n := part.gate.losses()
+		before.signals, now.signals = append(before.signals, b), append(now.signals, n)
+	}
+	return errors.Join(errors.Join(errs...), now.Since(before))
 }
 
-// Close ends at once what the providers' Shutdown left running: the SDK's own
-// gives up half-way when its context ends. Call it after that.
-func (p *OTLPPipeline) Close() {
-	for _, g := range p.gates {
-		g.close()
+// Losses returns what was not delivered so far. Compare two moments with
+// [Losses.Since]: around the providers' ForceFlush it says what that could not
+// deliver.
+func (p *OTLPPipeline) Losses() Losses {
+	var all Losses
+	for _, part := range p.parts {
+		_, now := part.gate.losses()
+		all.signals = append(all.signals, now)
 	}
-	over, cancel := context.WithCancel(context.Background())
-	cancel()
-	if p.Spans != nil {
-		_ = p.Spans.Shutdown(over) // says that its context is over
-	}
-	if p.Logs != nil {
-		_ = p.Logs.Shutdown(over)
-	}
-	for _, g := range p.gates {
-		g.end()
-	}
-}
-
-// TakeError returns how much was not delivered since the last call and the
-// latest reason, joined over the signals, and forgets it. Metrics count only
-// when their last export failed, because they are cumulative. The SDK's
-// providers do not see these errors: they would print them.
-func (p *OTLPPipeline) TakeError() error {
-	return takeErrors(p.gates)
+	return all
 }
 
 // starter holds what the signals share while they are opened.
@@ -169,27 +184,26 @@ type starter struct {
 	vars      *env.Reader
 	log       *diag.Log
 	transport map[connection]*transport
+	failed    []string // signals
 }
 
 // open reads a signal's settings, connects it and hands over to start. It
-// returns nil after reporting what went wrong.
-func (s *starter) open(signal string, start func(settings, *gate) error) *gate {
+// reports what went wrong.
+func (s *starter) open(signal string, start func(settings, *gate) error) {
 	set, ok := s.config.settings(s.vars, signal)
 	if !ok {
-		return nil
+		s.failed = append(s.failed, signal)
+		return
 	}
 	t, err := s.connect(set)
 	if err != nil {
 		s.vars.Add(fmt.Errorf("connecting %s to %s: %w", signal, set.endpoint, err))
-		return nil
+		return
 	}
-	g := newGate(signal, t, s.log)
-	if err := start(set, g); err != nil {
+	if err := start(set, newGate(signal, t, s.log)); err != nil {
 		t.release()
 		s.vars.Add(fmt.Errorf("starting the %s exporter to %s: %w", signal, set.endpoint, err))
-		return nil
 	}
-	return g
 }
 
 // connect returns the transport for the settings; signals with the same

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -174,6 +175,35 @@ func TestPaths(t *testing.T) { // not parallel: it sets variables
 	}
 }
 
+// A redirect would take the headers, and so credentials, to another host.
+func TestRedirectsAreNotFollowed(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{http.StatusMovedPermanently, http.StatusFound, http.StatusTemporaryRedirect, http.StatusPermanentRedirect} {
+		t.Run(http.StatusText(status), func(t *testing.T) {
+			t.Parallel()
+			var followed, asked atomic.Int32
+			other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { followed.Add(1) }))
+			t.Cleanup(other.Close)
+			first := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				asked.Add(1)
+				http.Redirect(w, r, other.URL, status)
+			}))
+			t.Cleanup(first.Close)
+			s := start(t, exporters.OTLP{Endpoint: first.URL, Protocol: protocolHTTP, Headers: map[string]string{"api-key": "secret"}})
+			s.emit(t)
+			err := s.flush(patience(t))
+			for _, want := range []string{"traces (1)", "metrics (2)", "logs (1)", "redirect, which is not followed", "set the address that it leads to"} {
+				if err == nil || !strings.Contains(err.Error(), want) {
+					t.Errorf("got error %v, want it to say %q", err, want)
+				}
+			}
+			if followed.Load() != 0 || asked.Load() != 3 {
+				t.Errorf("got %d requests to the other host and %d to the first, want none and one for each signal", followed.Load(), asked.Load())
+			}
+		})
+	}
+}
+
 // compressions is a gRPC server that notes how each request is compressed, and
 // implements nothing.
 type compressions struct{ seen chan string }
@@ -235,8 +265,7 @@ func TestDisabledSignals(t *testing.T) {
 	if s.Spans != nil || s.Metrics != nil || s.Logs != nil || s.Endpoint() != "" {
 		t.Errorf("got %+v, want an empty pipeline", s.OTLPPipeline)
 	}
-	s.Drain(t.Context())
-	if err := s.TakeError(); err != nil {
+	if err := s.Shutdown(t.Context()); err != nil {
 		t.Errorf("got error %v", err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/otelmon/toolkit/exporters"
 	"github.com/otelmon/toolkit/internal/faultcollector"
@@ -29,28 +30,33 @@ func refusing(t *testing.T) (s *sender, healthy *atomic.Bool, log *lines) {
 	return start(t, exporters.OTLP{Endpoint: server.URL, Protocol: protocolHTTP, Logger: slog.New(log)}), healthy, log
 }
 
-func TestTakeError(t *testing.T) {
+func TestLosses(t *testing.T) {
 	t.Parallel()
 	s, healthy, _ := refusing(t)
 	for range 3 {
 		s.emit(t)
 	}
 	ctx := patience(t)
+	before := s.Losses()
 	for range 2 {
 		if err := s.tracer.ForceFlush(ctx); err != nil {
-			t.Errorf("got error %v from ForceFlush, want TakeError to return it", err)
+			t.Errorf("got error %v from ForceFlush, want Losses to tell it", err)
 		}
 		s.emit(t)
 	}
 	_ = s.meter.ForceFlush(ctx)
-	err := s.TakeError()
+	after := s.Losses()
+	err := after.Since(before)
 	for _, want := range []string{"not delivered to 127.0.0.1:", "traces (4)", "metrics (2)", "400 Bad Request"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got error %v, want it to say %q", err, want)
 		}
 	}
-	if err := s.TakeError(); err != nil {
-		t.Errorf("got error %v again, want it forgotten", err)
+	if again := s.Losses().Since(before); again == nil || again.Error() != err.Error() {
+		t.Errorf("got error %v from another who asks, want %v", again, err)
+	}
+	if err := s.Losses().Since(after); err != nil {
+		t.Errorf("got error %v, want none since then", err)
 	}
 
 	// Metrics are cumulative: what one export lost comes with the next.
@@ -74,6 +80,27 @@ func TestRefusalIsNotAnOutage(t *testing.T) {
 	for text, want := range map[string]int{"deliver telemetry": 0, "delivered again": 0, "signal=traces lost=1": 1, "signal=metrics lost=2": 1} {
 		if got := log.with(text); len(got) != want {
 			t.Errorf("got lines %q, want %d that say %q", got, want, text)
+		}
+	}
+}
+
+// What a server answers becomes part of an error and of a log line.
+func TestLongAnswerIsCutShort(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "no "+strings.Repeat("\xff\xe2\x82\xac", 1<<18), http.StatusBadRequest)
+	}))
+	t.Cleanup(server.Close)
+	log := newLines()
+	s := start(t, exporters.OTLP{Endpoint: server.URL, Protocol: protocolHTTP, DisableMetrics: true, DisableLogs: true, Logger: slog.New(log)})
+	s.emit(t)
+	err := s.flush(patience(t))
+	if err == nil || !strings.Contains(err.Error(), "400 Bad Request") || len(err.Error()) > 2000 || !utf8.ValidString(err.Error()) {
+		t.Errorf("got error %q, want the beginning of the answer", err)
+	}
+	for _, line := range log.with("") {
+		if len(line) > 2000 {
+			t.Errorf("got a line of %d bytes", len(line))
 		}
 	}
 }
@@ -162,8 +189,7 @@ func TestShutdownDelivers(t *testing.T) {
 		s := start(t, config)
 		s.emit(t)
 		ctx := patience(t)
-		s.Drain(ctx)
-		if err := errors.Join(s.tracer.Shutdown(ctx), s.meter.Shutdown(ctx), s.logger.Shutdown(ctx), s.TakeError()); err != nil {
+		if err := errors.Join(s.tracer.Shutdown(ctx), s.meter.Shutdown(ctx), s.logger.Shutdown(ctx)); err != nil {
 			t.Error(err)
 		}
 		checkContent(t, collector.Received())
@@ -199,92 +225,5 @@ func checkUndelivered(t *testing.T, err error) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got error %v, want it to say %q", err, want)
 		}
-	}
-}
-
-func TestDrainBoundsAHangingCollector(t *testing.T) {
-	t.Parallel()
-	outages(t, func(t *testing.T, address func(*faultcollector.Collector) string, config exporters.OTLP, _ *lines) {
-		collector := faultcollector.Start(t)
-		collector.Hang()
-		config.Endpoint = address(collector)
-		s := start(t, config)
-		s.emit(t)
-		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-		defer cancel()
-		s.Drain(ctx)
-		checkUndelivered(t, s.shutdown(patience(t))) // the retry window is much longer
-	})
-}
-
-func TestDrainGivesUpAnAbsentCollector(t *testing.T) {
-	t.Parallel()
-	outages(t, func(t *testing.T, _ func(*faultcollector.Collector) string, config exporters.OTLP, _ *lines) {
-		config.Endpoint = absent(t)
-		s := start(t, config)
-		s.emit(t)
-		ctx := patience(t)
-		s.Drain(ctx)
-		checkUndelivered(t, s.shutdown(ctx))
-		if err := ctx.Err(); err != nil {
-			t.Errorf("the end was not prompt: %v", err)
-		}
-	})
-}
-
-// A Collector that was there a moment ago is worth the time that is left.
-func TestDrainUsesItsTimeForACollectorThatWasReached(t *testing.T) {
-	t.Parallel()
-	outages(t, func(t *testing.T, address func(*faultcollector.Collector) string, config exporters.OTLP, log *lines) {
-		collector := faultcollector.Start(t)
-		first := startRelay(t, "127.0.0.1:0", address(collector), nil)
-		config.Endpoint = first.address
-		s := start(t, config)
-		s.emit(t)
-		if err := s.flush(patience(t)); err != nil {
-			t.Fatal(err)
-		}
-		first.stop()
-		log.wait(t, "cannot deliver")
-		ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
-		defer cancel()
-		s.emit(t)
-		s.Drain(ctx)
-		checkUndelivered(t, s.shutdown(patience(t)))
-		if ctx.Err() == nil {
-			t.Error("the exports ended before their time was over")
-		}
-	})
-}
-
-// Close ends what Shutdown left behind because its context was over.
-func TestClose(t *testing.T) {
-	t.Parallel()
-	for _, protocol := range []string{"grpc", "http/protobuf"} {
-		t.Run("over "+protocol, func(t *testing.T) {
-			t.Parallel()
-			collector := faultcollector.Start(t)
-			behind := map[string]string{"grpc": collector.GRPC, "http/protobuf": collector.HTTP}[protocol]
-			front := startRelay(t, "127.0.0.1:0", behind, nil)
-			s := start(t, exporters.OTLP{Endpoint: front.address, Protocol: protocol})
-			s.emit(t)
-			ctx := patience(t)
-			if err := s.flush(ctx); err != nil { // a connection is open now
-				t.Fatal(err)
-			}
-			collector.Hang()
-			s.emit(t)
-			over, cancel := context.WithCancel(t.Context())
-			cancel()
-			_ = s.shutdown(over) // says that its context is over
-			for range 2 {
-				s.Close()
-			}
-			select {
-			case <-front.ended:
-			case <-ctx.Done():
-				t.Fatal("a connection is still open")
-			}
-		})
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/exporter-toolkit/web"
 	"github.com/prometheus/otlptranslator"
 	"go.opentelemetry.io/otel/attribute"
@@ -53,7 +55,10 @@ type Prometheus struct {
 	// further ones get status 503. Default 3.
 	MaxRequestsInFlight int
 
-	// Handlers adds pages to the listener, by [http.ServeMux] pattern.
+	// Handlers adds pages to the listener, by [http.ServeMux] pattern. Whoever
+	// reaches the metrics reaches them too. No time limit cuts them off, for
+	// the sake of live pages and profiles. Without a listener they are an
+	// error.
 	Handlers map[string]http.Handler
 
 	// Logger gets errors of collection and serving, at most one of a kind a
@@ -92,10 +97,11 @@ func (p Prometheus) Start(ctx context.Context) (*PrometheusServer, error) {
 	}
 	s.Reader = reader
 	s.handler = p.metricsHandler(s)
-	if !p.DisableListener {
-		if err := p.listen(ctx, s, vars); err != nil {
-			vars.Add(err)
-		}
+	switch {
+	case !p.DisableListener:
+		vars.Add(p.listen(ctx, s, vars))
+	case len(p.Handlers) > 0:
+		vars.Add(errors.New("Prometheus.Handlers are not served, because there is no listener (Prometheus.DisableListener); accepted: one or the other"))
 	}
 	return s, vars.Err()
 }
@@ -111,7 +117,7 @@ func (p Prometheus) metricsHandler(s *PrometheusServer) http.Handler {
 	if inFlight <= 0 {
 		inFlight = 3
 	}
-	return promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{
+	return promhttp.HandlerFor(s.Gatherer(), promhttp.HandlerOpts{
 		ErrorLog:            errorLog{s.log},
 		ErrorHandling:       promhttp.ContinueOnError,
 		MaxRequestsInFlight: inFlight,
@@ -119,6 +125,27 @@ func (p Prometheus) metricsHandler(s *PrometheusServer) http.Handler {
 		Timeout:             10 * time.Second,
 		EnableOpenMetrics:   true,
 	})
+}
+
+// gather leaves out histograms with an attribute called le, which Prometheus
+// cannot tell from a boundary: it would reject the whole scrape.
+func (s *PrometheusServer) gather() ([]*dto.MetricFamily, error) {
+	families, err := s.registry.Gather()
+	for _, family := range families {
+		if family.GetType() != dto.MetricType_HISTOGRAM {
+			continue
+		}
+		kept := slices.DeleteFunc(family.Metric, hasLE)
+		if len(kept) < len(family.Metric) {
+			s.log.Error("le", "histograms with an attribute le were left out of a scrape", "metric", family.GetName())
+		}
+		family.Metric = kept
+	}
+	return slices.DeleteFunc(families, func(f *dto.MetricFamily) bool { return len(f.Metric) == 0 }), err
+}
+
+func hasLE(m *dto.Metric) bool {
+	return slices.ContainsFunc(m.Label, func(l *dto.LabelPair) bool { return l.GetName() == "le" })
 }
 
 // errorLog adapts to promhttp.Logger.
@@ -134,13 +161,11 @@ func (p Prometheus) listen(ctx context.Context, s *PrometheusServer, vars *env.R
 	if webConfig == "" {
 		webConfig = vars.String("OTELMON_PROMETHEUS_WEB_CONFIG_FILE")
 	}
-	if webConfig != "" {
-		if err := web.Validate(webConfig); err != nil {
-			return fmt.Errorf("metrics are not served: web configuration file %q: %w; accepted: a readable file in the exporter-toolkit format", webConfig, err)
-		}
+	if err := validate(webConfig); err != nil {
+		return fmt.Errorf("metrics are not served: %w", err)
 	}
 	mux := http.NewServeMux()
-	mux.Handle("/metrics", s.handler)
+	mux.Handle("/metrics", limitWriting(s.handler, 15*time.Second))
 	for pattern, handler := range p.Handlers {
 		vars.Add(mount(mux, pattern, handler))
 	}
@@ -154,7 +179,6 @@ func (p Prometheus) listen(ctx context.Context, s *PrometheusServer, vars *env.R
 		Handler:           mux,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      15 * time.Second,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
@@ -197,8 +221,36 @@ func (s *PrometheusServer) serve(webConfig string) {
 		slog.New(slog.DiscardHandler))
 	_ = s.listener.Close() // Serve leaves it open when the file went bad meanwhile
 	if !errors.Is(err, http.ErrServerClosed) {
+		if invalid := validate(webConfig); invalid != nil {
+			err = invalid
+		}
 		s.log.Error("serve", "metrics are no longer served", "error", err)
 	}
+}
+
+// validate checks a web configuration file, if there is one. What is wrong in
+// it is not passed on, as it would quote the file, which has passwords.
+func validate(webConfig string) error {
+	err := web.Validate(webConfig)
+	if err == nil {
+		return nil
+	}
+	reason := "not valid, or it names a file that is not"
+	var unreadable *fs.PathError
+	if errors.As(err, &unreadable) && unreadable.Path == webConfig {
+		reason = unreadable.Err.Error()
+	}
+	return fmt.Errorf("web configuration file %q: %s; accepted: a readable file in the exporter-toolkit format, passwords hashed with bcrypt", webConfig, reason)
+}
+
+// limitWriting cuts off a client that does not read what it asked for. It is
+// no matter of the whole server, whose other pages may be long.
+func limitWriting(next http.Handler, limit time.Duration) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// A connection that is gone takes no deadline, and needs none.
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(limit))
+		next.ServeHTTP(w, r)
+	})
 }
 
 // usesTLS reports whether a valid web configuration file sets a certificate,
@@ -214,7 +266,9 @@ func usesTLS(path string) bool {
 func (s *PrometheusServer) Handler() http.Handler { return s.handler }
 
 // Gatherer gives the metrics to client_golang, for a push to a Pushgateway.
-func (s *PrometheusServer) Gatherer() prometheus.Gatherer { return s.registry }
+func (s *PrometheusServer) Gatherer() prometheus.Gatherer {
+	return prometheus.GathererFunc(s.gather)
+}
 
 // URL returns the address of the metrics page, "" when none is served. A
 // listener on all addresses or on 127.0.0.1 is shown as localhost.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/otelmon/toolkit/internal/env"
 )
@@ -17,6 +18,9 @@ const (
 	signalMetrics = "metrics"
 	signalLogs    = "logs"
 )
+
+// fieldEndpoint is how errors call the field.
+const fieldEndpoint = "OTLP.Endpoint"
 
 // settings are what one signal's requests need, from fields and variables.
 type settings struct {
@@ -55,10 +59,10 @@ func (o OTLP) settings(r *env.Reader, signal string) (settings, bool) {
 	}
 	var okEndpoint, okHeaders, okTLS bool
 	s.endpoint, okEndpoint = o.endpoint(v, signal)
-	s.headers, okHeaders = o.headers(v)
+	s.headers, okHeaders = o.headers(v, s.endpoint.protocol)
 	s.tls, s.tlsFiles, okTLS = o.tls(v)
 	if okEndpoint && okTLS && s.endpoint.plaintext && s.tls != nil {
-		r.Add(fmt.Errorf("%s endpoint %s is plaintext, yet OTLP.TLS or certificate variables are set for it; accepted: an https URL", signal, s.endpoint))
+		r.Add(fmt.Errorf("%s endpoint %s is plaintext, yet %s is set for it; accepted: an https URL", signal, s.endpoint, o.tlsSource(v)))
 		okTLS = false
 	}
 	return s, okEndpoint && okHeaders && okTLS
@@ -98,33 +102,68 @@ func (v signalVariables) own(suffix string) string {
 func (o OTLP) endpoint(v signalVariables, signal string) (endpoint, bool) {
 	protocol := o.protocol(v)
 	var insecure *bool
-	if name := v.name("INSECURE"); v.String(name) != "" {
-		value := v.Bool(name)
-		insecure = &value
+	if value := v.OneOf(v.name("INSECURE"), "", "true", "false"); value != "" {
+		plaintext := value == "true"
+		insecure = &plaintext
 	}
-	name := v.name("ENDPOINT")
-	value := v.String(name)
-	if o.Endpoint != "" {
-		name, value = "OTLP.Endpoint", o.Endpoint
-	}
-	if value == "" {
-		name, value = "", defaultAddress(protocol)
-	}
-	e, err := parseEndpoint(value, protocol, insecure)
-	if err != nil {
-		if name == "OTLP.Endpoint" {
-			v.Add(fmt.Errorf("OTLP.Endpoint%s: %w; accepted: host:port, or a URL with scheme http or https", env.Shown(name, value), err))
-		} else {
-			v.Report(name, err.Error())
-		}
+	if !v.printable("OTEL_EXPORTER_OTLP_ENDPOINT") || !v.printable(v.own("ENDPOINT")) {
 		return endpoint{}, false
 	}
-	if name != v.own("ENDPOINT") {
-		e.path = strings.TrimSuffix(e.path, "/") + "/v1/" + signal
-	} else if e.path == "" {
+	name, value := o.address(v, protocol)
+	e, err := parseEndpoint(value, protocol, insecure)
+	switch {
+	case err != nil && name == fieldEndpoint:
+		v.Add(fmt.Errorf("%s%s: %w; accepted: host:port, or a URL with scheme http or https", name, env.Shown(name, value), err))
+	case err != nil:
+		v.Report(name, err.Error())
+	case name != v.own("ENDPOINT"):
+		e.path = v.basePath(name, e.path) + "/v1/" + signal
+	case e.path == "":
 		e.path = "/"
 	}
-	return e, true
+	return e, err == nil
+}
+
+// basePath takes a signal's own path off an endpoint for all signals, where it
+// would be there twice.
+func (v signalVariables) basePath(name, path string) string {
+	path = strings.TrimSuffix(path, "/")
+	for _, signal := range []string{signalTraces, signalMetrics, signalLogs} {
+		if base, found := strings.CutSuffix(path, "/v1/"+signal); found {
+			v.Add(fmt.Errorf("%s ends in /v1/%s, which is left out, since each signal's own path is appended; accepted: the URL without it", name, signal))
+			return base
+		}
+	}
+	return path
+}
+
+// address returns where to push to and what says so, "" for the default.
+func (o OTLP) address(v signalVariables, protocol string) (name, value string) {
+	if o.Endpoint != "" {
+		return fieldEndpoint, o.Endpoint
+	}
+	name = v.name("ENDPOINT")
+	switch value = v.String(name); {
+	case value != "":
+		return name, value
+	case protocol == protocolHTTP:
+		return "", "localhost:" + portHTTP
+	}
+	return "", "localhost:" + portGRPC
+}
+
+// printable refuses a secret in an endpoint that another one overrides: the
+// stock exporters parse it all the same, and print what they cannot parse.
+func (v signalVariables) printable(name string) bool {
+	value := v.String(name)
+	if !env.Secret(name, value) {
+		return true
+	}
+	_, err := parseEndpoint(value, "", nil)
+	if err != nil {
+		v.Report(name, err.Error())
+	}
+	return err == nil
 }
 
 func (o OTLP) protocol(v signalVariables) string {
@@ -138,25 +177,18 @@ func (o OTLP) protocol(v signalVariables) string {
 	return v.OneOf(v.name("PROTOCOL"), "", protocolGRPC, protocolHTTP)
 }
 
-func defaultAddress(protocol string) string {
-	if protocol == protocolHTTP {
-		return "localhost:" + portHTTP
-	}
-	return "localhost:" + portGRPC
-}
-
 // headers refuses a malformed general variable also where the signal has its
 // own: the stock exporters read both, and print what they cannot parse.
-func (o OTLP) headers(v signalVariables) (map[string]string, bool) {
-	headers, ok := v.headers("OTEL_EXPORTER_OTLP_HEADERS")
+func (o OTLP) headers(v signalVariables, protocol string) (map[string]string, bool) {
+	headers, ok := v.headers("OTEL_EXPORTER_OTLP_HEADERS", protocol)
 	if own := v.own("HEADERS"); v.String(own) != "" {
 		var okOwn bool
-		headers, okOwn = v.headers(own)
+		headers, okOwn = v.headers(own, protocol)
 		ok = ok && okOwn
 	}
 	for key, value := range o.Headers {
-		if !validHeader(key, value) {
-			v.Add(fmt.Errorf("OTLP.Headers: %q is not a valid header (value not shown); accepted: a token and printable ASCII text", key))
+		if !validHeader(key, value, protocol) {
+			v.Add(fmt.Errorf("OTLP.Headers: %q is not a valid header (value not shown); accepted: a token, over gRPC of letters, digits, '-', '_' and '.' alone, and printable ASCII text", key))
 			ok = false
 		}
 		headers[strings.ToLower(key)] = value
@@ -164,12 +196,12 @@ func (o OTLP) headers(v signalVariables) (map[string]string, bool) {
 	return headers, ok
 }
 
-func (v signalVariables) headers(name string) (headers map[string]string, ok bool) {
+func (v signalVariables) headers(name, protocol string) (headers map[string]string, ok bool) {
 	headers = make(map[string]string)
 	pairs, ok := v.Pairs(name)
 	for i, pair := range pairs {
-		if !validHeader(pair.Key, pair.Value) {
-			v.Report(name, fmt.Sprintf("header %d is not valid", i+1))
+		if !validHeader(pair.Key, pair.Value, protocol) {
+			v.Report(name, fmt.Sprintf("header %d is not valid %s", i+1, over(protocol)))
 			ok = false
 		}
 		headers[strings.ToLower(pair.Key)] = pair.Value
@@ -177,18 +209,33 @@ func (v signalVariables) headers(name string) (headers map[string]string, ok boo
 	return headers, ok
 }
 
-// validHeader follows RFC 9110: a token, and visible ASCII, spaces or tabs.
-func validHeader(key, value string) bool {
+// validHeader follows RFC 9110: a token, and visible ASCII, spaces or tabs; and
+// gRPC, which fails each call with a header that it does not take.
+func validHeader(key, value, protocol string) bool {
 	token := func(r rune) bool {
 		return r > ' ' && r < 0x7f && !strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r)
 	}
 	visible := func(r rune) bool { return r == '\t' || r >= ' ' && r < 0x7f }
+	if protocol == protocolGRPC {
+		token = func(r rune) bool {
+			return r < 0x7f && (unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("-_.", r))
+		}
+		visible = func(r rune) bool { return r >= ' ' && r < 0x7f }
+	}
 	return key != "" && strings.IndexFunc(key, not(token)) < 0 && strings.IndexFunc(value, not(visible)) < 0
+}
+
+func over(protocol string) string {
+	if protocol == protocolGRPC {
+		return "over gRPC, which takes letters, digits, '-', '_' and '.' in its key"
+	}
+	return "over HTTP"
 }
 
 func not(f func(rune) bool) func(rune) bool { return func(r rune) bool { return !f(r) } }
 
 // tls returns nil when nothing was configured: the system's roots hold then.
+// The files tell connections apart.
 func (o OTLP) tls(v signalVariables) (config *tls.Config, files string, ok bool) {
 	if o.TLS != nil {
 		return o.TLS, "OTLP.TLS", true
@@ -200,36 +247,48 @@ func (o OTLP) tls(v signalVariables) (config *tls.Config, files string, ok bool)
 	}
 	config = &tls.Config{MinVersion: tls.VersionTLS12}
 	if path := v.String(ca); path != "" {
-		pool, err := readRoots(path)
-		if err != nil {
+		var err error
+		if config.RootCAs, err = readRoots(path); err != nil {
 			v.Report(ca, err.Error())
 			return nil, "", false
 		}
-		config.RootCAs = pool
 	}
+	config.Certificates, ok = v.certificates(cert, key)
+	return config, files, ok
+}
+
+// certificates loads the client's, for which both variables are needed or none.
+func (v signalVariables) certificates(cert, key string) ([]tls.Certificate, bool) {
 	switch {
 	case v.String(cert) == "" && v.String(key) == "":
-		return config, files, true
+		return nil, true
 	case v.String(key) == "":
 		v.Report(cert, "there is no "+key)
-		return nil, "", false
+		return nil, false
 	case v.String(cert) == "":
 		v.Report(key, "there is no "+cert)
-		return nil, "", false
-	}
-	for name, other := range map[string]string{cert: key, key: cert} {
-		if v.String(other) == "" {
-			v.Report(name, other+" is not set")
-			return nil, "", false
-		}
+		return nil, false
 	}
 	pair, err := tls.LoadX509KeyPair(v.String(cert), v.String(key))
 	if err != nil {
 		v.Report(cert, fmt.Sprintf("loading it with the key in %s: %v", key, err))
-		return nil, "", false
+		return nil, false
 	}
-	config.Certificates = []tls.Certificate{pair}
-	return config, files, true
+	return []tls.Certificate{pair}, true
+}
+
+// tlsSource names what asks for TLS.
+func (o OTLP) tlsSource(v signalVariables) string {
+	if o.TLS != nil {
+		return "OTLP.TLS"
+	}
+	var names []string
+	for _, suffix := range []string{"CERTIFICATE", "CLIENT_CERTIFICATE", "CLIENT_KEY"} {
+		if name := v.name(suffix); v.String(name) != "" {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, " and ")
 }
 
 func readRoots(path string) (*x509.CertPool, error) {

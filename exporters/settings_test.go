@@ -1,6 +1,7 @@
 package exporters_test
 
 import (
+	"crypto/tls"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -88,6 +89,20 @@ func TestWrongVariables(t *testing.T) { // not parallel: it sets variables
 			variables: map[string]string{p + "ENDPOINT": "https://user:" + canary + "@collector"},
 			wantErr:   []string{p + "ENDPOINT (value not shown): credentials belong in headers"},
 		},
+		"an endpoint with a query is not shown": {
+			variables: map[string]string{p + "ENDPOINT": "https://collector/?api-key=" + canary},
+			wantErr:   []string{p + "ENDPOINT (value not shown): a query or fragment has no meaning here"},
+		},
+		"an endpoint with a fragment is not shown": {
+			variables: map[string]string{p + "METRICS_ENDPOINT": "collector:4317#" + canary},
+			want:      "traces logs",
+			wantErr:   []string{p + "METRICS_ENDPOINT (value not shown): a query or fragment has no meaning here"},
+		},
+		"a header that gRPC does not take leaves its signal out": {
+			variables: map[string]string{p + "HEADERS": "x!y=" + canary, p + "LOGS_PROTOCOL": "http/protobuf"},
+			want:      "logs",
+			wantErr:   []string{p + "HEADERS (value not shown)", "header 1 is not valid over gRPC"},
+		},
 		"malformed headers leave their signal out": {
 			variables: map[string]string{p + "METRICS_HEADERS": "api-key=%zz" + canary},
 			want:      "traces logs",
@@ -138,7 +153,7 @@ func TestWrongVariables(t *testing.T) { // not parallel: it sets variables
 		"certificates do not go with plaintext": {
 			variables: map[string]string{p + "ENDPOINT": "http://localhost:4317", p + "TRACES_CERTIFICATE": authority.certificate},
 			want:      "metrics logs",
-			wantErr:   []string{"traces endpoint localhost:4317 is plaintext, yet OTLP.TLS or certificate variables are set for it; accepted: an https URL"},
+			wantErr:   []string{"traces endpoint localhost:4317 is plaintext, yet " + p + "TRACES_CERTIFICATE is set for it; accepted: an https URL"},
 		},
 		"insecure is true or false": {
 			variables: map[string]string{p + "INSECURE": "yes"},
@@ -170,6 +185,16 @@ func TestWrongVariables(t *testing.T) { // not parallel: it sets variables
 	}
 }
 
+// The exporters of the SDK parse a variable that a field overrides all the same.
+func TestSecretInAnOverriddenEndpoint(t *testing.T) { // not parallel: it sets a variable
+	t.Setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "127.0.0.1:4317/?api-key="+canary)
+	s, err := startWithError(t, exporters.OTLP{Endpoint: "127.0.0.1:4317"})
+	checkError(t, err, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT (value not shown): a query or fragment has no meaning here")
+	if got, want := parts(s), "metrics logs"; got != want {
+		t.Errorf("got %q running, want %q", got, want)
+	}
+}
+
 func TestWrongFields(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
@@ -177,10 +202,14 @@ func TestWrongFields(t *testing.T) {
 		want    string
 		wantErr []string
 	}{
-		"an endpoint that is none":    {exporters.OTLP{Endpoint: "ftp://x"}, "", []string{`OTLP.Endpoint="ftp://x": unknown scheme "ftp"; accepted: host:port`}},
+		"an endpoint that is none":    {exporters.OTLP{Endpoint: "ftp://x"}, "", []string{`OTLP.Endpoint="ftp://x": unknown scheme; accepted: host:port`}},
 		"an endpoint with a password": {exporters.OTLP{Endpoint: "https://user:" + canary + "@collector"}, "", []string{"OTLP.Endpoint (value not shown): credentials"}},
 		"an unknown protocol":         {exporters.OTLP{Protocol: "http/json"}, everySignal, []string{`OTLP.Protocol="http/json"`, "accepted: grpc or http/protobuf"}},
 		"a header with a bad key":     {exporters.OTLP{Headers: map[string]string{"a b": canary}}, "", []string{`OTLP.Headers: "a b"`, "value not shown"}},
+		"an endpoint with a query":    {exporters.OTLP{Endpoint: "https://collector/?api-key=" + canary}, "", []string{"OTLP.Endpoint (value not shown): a query"}},
+		"a header that gRPC refuses":  {exporters.OTLP{Headers: map[string]string{"x!y": canary}}, "", []string{`OTLP.Headers: "x!y"`, "over gRPC of letters, digits"}},
+		"a tab that gRPC refuses":     {exporters.OTLP{Headers: map[string]string{"x": "\t" + canary}}, "", []string{`OTLP.Headers: "x"`}},
+		"TLS with plaintext":          {exporters.OTLP{Endpoint: "http://collector:4317", TLS: &tls.Config{MinVersion: tls.VersionTLS12}, DisableMetrics: true, DisableLogs: true}, "", []string{"collector:4317 is plaintext, yet OTLP.TLS is set for it"}},
 		"a header with a line break":  {exporters.OTLP{Headers: map[string]string{"a": "\n" + canary}}, "", []string{`OTLP.Headers: "a"`}},
 	}
 	for name, test := range tests {
@@ -246,6 +275,11 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 		"malformed headers over HTTP":             {p + "HEADERS=Bearer " + canary, p + "PROTOCOL=http/protobuf"},
 		"an endpoint with a password":             {p + "ENDPOINT=http://user:" + canary + "@collector"},
 		"an endpoint with a password and no port": {p + "ENDPOINT=http://user:" + canary + "@collector:port"},
+		"an endpoint with a query":                {p + "ENDPOINT=127.0.0.1:4317/?api-key=" + canary},
+		"an endpoint that no signal uses": {
+			p + "ENDPOINT=127.0.0.1:4317/?api-key=" + canary,
+			p + "TRACES_ENDPOINT=http://127.0.0.1:4317", p + "METRICS_ENDPOINT=http://127.0.0.1:4317", p + "LOGS_ENDPOINT=http://127.0.0.1:4317",
+		},
 	}
 	for name, variables := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -9,6 +9,8 @@ import (
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+
+	"github.com/otelmon/toolkit/internal/repair"
 )
 
 // Waits between two attempts of one request.
@@ -23,11 +25,12 @@ func (s *starter) spans(ctx context.Context, set settings, g *gate, p *OTLPPipel
 		return err
 	}
 	b := s.batch("OTEL_BSP")
-	p.Spans = sdktrace.NewBatchSpanProcessor(&spanExporter{exporter, g},
+	batch := sdktrace.NewBatchSpanProcessor(&spanExporter{exporter, g},
 		sdktrace.WithBatchTimeout(b.delay),
 		sdktrace.WithExportTimeout(set.window),
 		sdktrace.WithMaxQueueSize(b.queue),
 		sdktrace.WithMaxExportBatchSize(b.size))
+	p.Spans = &spanProcessor{batch, p.add(g, untilCutOff(batch.Shutdown))}
 	return nil
 }
 
@@ -37,11 +40,12 @@ func (s *starter) logs(ctx context.Context, set settings, g *gate, p *OTLPPipeli
 		return err
 	}
 	b := s.batch("OTEL_BLRP")
-	p.Logs = sdklog.NewBatchProcessor(&logExporter{exporter, g},
+	batch := sdklog.NewBatchProcessor(&logExporter{exporter, g},
 		sdklog.WithExportInterval(b.delay),
 		sdklog.WithExportTimeout(set.window),
 		sdklog.WithMaxQueueSize(b.queue),
 		sdklog.WithExportMaxBatchSize(b.size))
+	p.Logs = &logProcessor{batch, p.add(g, untilCutOff(batch.Shutdown))}
 	return nil
 }
 
@@ -54,12 +58,13 @@ func (s *starter) metrics(ctx context.Context, set settings, g *gate, p *OTLPPip
 	if interval <= 0 {
 		interval = s.vars.Milliseconds("OTEL_METRIC_EXPORT_INTERVAL", time.Minute, 100*time.Millisecond)
 	}
-	p.Metrics = sdkmetric.NewPeriodicReader(&metricExporter{
+	reader := sdkmetric.NewPeriodicReader(&metricExporter{
 		Exporter:    exporter,
 		gate:        g,
 		temporality: s.temporality(),
 		aggregation: s.aggregation(),
 	}, sdkmetric.WithInterval(interval), sdkmetric.WithTimeout(set.window))
+	p.Metrics = &metricReader{reader, p.add(g, reader.Shutdown)}
 	return nil
 }
 
@@ -128,14 +133,10 @@ type spanExporter struct {
 }
 
 func (e *spanExporter) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
-	e.gate.send(ctx, len(spans), func(ctx context.Context) error {
-		return e.SpanExporter.ExportSpans(ctx, spans)
+	e.gate.send(ctx, items{once: len(spans)}, func(ctx context.Context) error {
+		return e.SpanExporter.ExportSpans(ctx, repair.Spans(spans))
 	})
 	return nil
-}
-
-func (e *spanExporter) Shutdown(ctx context.Context) error {
-	return e.gate.shutdown(ctx, e.SpanExporter.Shutdown)
 }
 
 type logExporter struct {
@@ -144,14 +145,10 @@ type logExporter struct {
 }
 
 func (e *logExporter) Export(ctx context.Context, records []sdklog.Record) error {
-	e.gate.send(ctx, len(records), func(ctx context.Context) error {
-		return e.Exporter.Export(ctx, records)
+	e.gate.send(ctx, items{once: len(records)}, func(ctx context.Context) error {
+		return e.Exporter.Export(ctx, repair.Records(records))
 	})
 	return nil
-}
-
-func (e *logExporter) Shutdown(ctx context.Context) error {
-	return e.gate.shutdown(ctx, e.Exporter.Shutdown)
 }
 
 // metricExporter answers for temporality and aggregation itself, because the
@@ -172,16 +169,38 @@ func (e *metricExporter) Aggregation(kind sdkmetric.InstrumentKind) sdkmetric.Ag
 }
 
 func (e *metricExporter) Export(ctx context.Context, metrics *metricdata.ResourceMetrics) error {
-	n := 0
+	var n items
 	for _, scope := range metrics.ScopeMetrics {
-		n += len(scope.Metrics)
+		for _, metric := range scope.Metrics {
+			if isDelta(metric.Data) {
+				n.once++
+			} else {
+				n.again++
+			}
+		}
 	}
 	e.gate.send(ctx, n, func(ctx context.Context) error {
-		return e.Exporter.Export(ctx, metrics)
+		return e.Exporter.Export(ctx, repair.Metrics(metrics))
 	})
 	return nil
 }
 
-func (e *metricExporter) Shutdown(ctx context.Context) error {
-	return e.gate.shutdown(ctx, e.Exporter.Shutdown)
+// isDelta reports whether an export has what no later one repeats.
+func isDelta(data metricdata.Aggregation) bool {
+	var temporality metricdata.Temporality
+	switch d := data.(type) {
+	case metricdata.Sum[int64]:
+		temporality = d.Temporality
+	case metricdata.Sum[float64]:
+		temporality = d.Temporality
+	case metricdata.Histogram[int64]:
+		temporality = d.Temporality
+	case metricdata.Histogram[float64]:
+		temporality = d.Temporality
+	case metricdata.ExponentialHistogram[int64]:
+		temporality = d.Temporality
+	case metricdata.ExponentialHistogram[float64]:
+		temporality = d.Temporality
+	}
+	return temporality == metricdata.DeltaTemporality
 }

@@ -14,9 +14,10 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 )
 
-// The exporters of the OpenTelemetry project encode and retry. Everything that
-// they would read from variables on their own is given to them, because they
-// take bad values silently or print them.
+// The exporters of the OpenTelemetry project encode and retry. They parse the
+// OTEL_EXPORTER_OTLP_* variables by themselves, whatever is given to them, and
+// print what they cannot parse; the options below win over the result. What
+// could print a secret is refused before they are made.
 
 func newSpanExporter(ctx context.Context, s settings, t *transport) (sdktrace.SpanExporter, error) {
 	if t.conn != nil {

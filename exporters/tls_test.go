@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -153,6 +154,33 @@ func TestTLSField(t *testing.T) {
 	}
 }
 
+// The configuration belongs to the service, which may use it elsewhere.
+func TestTLSFieldIsNotChanged(t *testing.T) {
+	t.Parallel()
+	authority, collector := newAuthority(t), faultcollector.Start(t)
+	served := authority.server(t, false)
+	served.NextProtos = []string{"http/1.1"}
+	config := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: authority.pool()}
+	var senders []*sender
+	for range 3 {
+		front := startRelay(t, "127.0.0.1:0", collector.HTTP, served)
+		senders = append(senders, start(t, exporters.OTLP{Endpoint: "https://" + front.address, Protocol: protocolHTTP, TLS: config}))
+	}
+	var flushes sync.WaitGroup
+	for _, s := range senders {
+		flushes.Go(func() {
+			s.emit(t)
+			if err := s.flush(patience(t)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	flushes.Wait()
+	if config.NextProtos != nil {
+		t.Errorf("got protocols %q in the configuration, want it left alone", config.NextProtos)
+	}
+}
+
 func TestUnknownAuthorityIsRefused(t *testing.T) {
 	t.Parallel()
 	outages(t, func(t *testing.T, address func(*faultcollector.Collector) string, config exporters.OTLP, log *lines) {
@@ -162,7 +190,6 @@ func TestUnknownAuthorityIsRefused(t *testing.T) {
 		s := start(t, config)
 		s.emit(t)
 		log.wait(t, "certificate signed by unknown authority")
-		s.Drain(patience(t))
 		if err := s.shutdown(patience(t)); err == nil || !strings.Contains(err.Error(), "certificate") {
 			t.Errorf("got error %v, want it to say what is wrong with the certificate", err)
 		}

@@ -37,7 +37,7 @@ func newTransport(s settings, log *diag.Log) (*transport, error) {
 	t := &transport{link: &link{address: s.endpoint.address, log: log, now: time.Now}}
 	t.users.Store(1)
 	if s.endpoint.protocol == protocolHTTP {
-		t.client = &http.Client{Timeout: s.timeout, Transport: newRoundTripper(s, t.link)}
+		t.client = &http.Client{Timeout: s.timeout, Transport: newRoundTripper(s, t.link), CheckRedirect: refuseRedirect}
 		return t, nil
 	}
 	var err error
@@ -110,6 +110,12 @@ func (l *link) intercept(timeout time.Duration) grpc.UnaryClientInterceptor {
 	}
 }
 
+// refuseRedirect keeps headers with credentials, and telemetry, from a host
+// that nobody configured.
+func refuseRedirect(*http.Request, []*http.Request) error {
+	return errors.New("it answers with a redirect, which is not followed: set the address that it leads to as the endpoint")
+}
+
 // roundTripper marks connection failures as temporary, because the OTLP
 // exporter over HTTP retries nothing else and would lose a batch at once.
 type roundTripper struct {
@@ -125,7 +131,7 @@ func newRoundTripper(s settings, l *link) *roundTripper {
 	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 15 * time.Second}
 	r.next = &http.Transport{
 		Proxy:           http.ProxyFromEnvironment,
-		TLSClientConfig: s.tls,
+		TLSClientConfig: s.tls.Clone(), // which the transport changes
 		// A dial outlives the request that it was for, and would leave a
 		// connection behind.
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -184,7 +190,7 @@ func (t temporary) Timeout() bool {
 func (l *link) observe(err error) {
 	switch before, since := l.turn(err); {
 	case err == nil && before:
-		l.log.Info("link up "+l.address, "telemetry is delivered again", "endpoint", l.address, "after", l.now().Sub(since).Round(time.Millisecond))
+		l.log.Info("link up "+l.address, "telemetry is delivered again", "endpoint", l.address, "after", l.now().Sub(since).Round(time.Millisecond).String())
 	case err != nil && !before:
 		l.log.Warn("link down "+l.address, "cannot deliver telemetry, trying on", "endpoint", l.address, "error", brief(err))
 	}
@@ -205,8 +211,9 @@ func (l *link) turn(err error) (failing bool, since time.Time) {
 }
 
 // brief returns what went wrong without the layers that gRPC and the exporters
-// wrap around it.
+// wrap around it, and in part when a server has much to say about it.
 func brief(err error) string {
+	const most = 500
 	text := err.Error()
 	var grpcError interface{ GRPCStatus() *status.Status }
 	var urlError *url.Error
@@ -219,7 +226,11 @@ func brief(err error) string {
 	for _, layer := range []string{`connection error: desc = "`, "transport: "} {
 		text = strings.TrimPrefix(text, layer)
 	}
-	return strings.TrimSuffix(text, `"`)
+	text = strings.TrimSuffix(text, `"`)
+	if len(text) > most {
+		text = text[:most] + "..."
+	}
+	return strings.ToValidUTF8(text, "\uFFFD")
 }
 
 // state says whether the Collector ever answered and whether the last attempt

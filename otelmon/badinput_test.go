@@ -103,6 +103,9 @@ func TestBadVariablesAreNamedAndTheRestRuns(t *testing.T) {
 		"a boolean that is none": {
 			map[string]string{"OTEL_SDK_DISABLED": "yes"}, []string{"OTEL_SDK_DISABLED", "yes", "true or false"}, "traces metrics logs",
 		},
+		"a switch for plaintext that is no boolean": {
+			map[string]string{"OTEL_EXPORTER_OTLP_INSECURE": "yes"}, []string{"OTEL_EXPORTER_OTLP_INSECURE", "yes"}, "traces metrics logs",
+		},
 		"an unknown temporality": {
 			map[string]string{"OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": "eternal"}, []string{"TEMPORALITY_PREFERENCE", "eternal"}, "traces metrics logs",
 		},
@@ -144,6 +147,16 @@ func TestBadVariablesAreNamedAndTheRestRuns(t *testing.T) {
 				t.Errorf("the secret is shown: %s", out)
 			}
 		})
+	}
+}
+
+// Not parallel: sets an environment variable.
+func TestAnEndpointWithTheSignalsPathServesAllSignals(t *testing.T) {
+	collector := faultcollector.Start(t)
+	s := pushing(t, collector, map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://" + collector.HTTP + "/v1/traces"})
+	wantError(t, s.setupErr, "OTEL_EXPORTER_OTLP_ENDPOINT", "/v1/traces")
+	if got := arrived(s.deliver(t)); got != all("") {
+		t.Errorf("%q arrived, want everything", got)
 	}
 }
 

@@ -27,7 +27,7 @@ Made by ` + "`go test ./otelmon -update`" + ` from internal/env/variables.go.
 
 A field set in code wins over its variable, a variable over the default; an empty variable counts as unset. A value that
 is not accepted is an error of ` + "`otelmon.Setup`" + ` that names the variable, the value and what is accepted; the default is
-used and everything else runs. Durations are whole milliseconds, as the OpenTelemetry specification has them. What has
+used and everything else runs. Without a usable endpoint, headers or certificates a signal is not pushed. Durations are whole milliseconds, as the OpenTelemetry specification has them. What has
 no variable is a field of ` + "`otelmon.Config`" + `.
 
 | Variable | Accepted | Default | Meaning |

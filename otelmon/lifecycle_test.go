@@ -425,12 +425,19 @@ func TestSetupAndShutdownThousandTimesLeaveNothingBehind(t *testing.T) {
 		defer cancel()
 		_ = sdk.Shutdown(ctx) // the last metrics cannot be delivered
 	}
-	cycle()
+	for range 10 {
+		cycle()
+	}
 	goroutines, files := settled(t, 0, 0)
+	heap := heapInUse()
 	for range 1000 {
 		cycle()
 	}
 	afterGoroutines, afterFiles := settled(t, goroutines, files)
+	const mostBytes = 2 << 20
+	if after := heapInUse(); after > heap+mostBytes {
+		t.Errorf("the heap grew from %d to %d bytes", heap, after)
+	}
 	if afterGoroutines > goroutines || afterFiles > files {
 		stacks := make([]byte, 1<<16)
 		stacks = stacks[:runtime.Stack(stacks, true)]
@@ -466,6 +473,16 @@ func settled(t *testing.T, goroutines, files int) (int, int) {
 			return nowGoroutines, nowFiles
 		}
 	}
+}
+
+// heapInUse is what the heap holds after two collections, the second of which
+// takes what finalizers kept.
+func heapInUse() uint64 {
+	runtime.GC()
+	runtime.GC()
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return stats.HeapAlloc
 }
 
 // openFiles counts the process's descriptors, 0 where the system has no list.

@@ -104,13 +104,13 @@ func (s *SDK) ForceFlush(ctx context.Context) error {
 	if s.meter == nil || s.over() {
 		return nil
 	}
-	_ = s.otlp.TakeError() // of before
+	before := s.otlp.Losses()
 	err := together(ctx, map[string]func(context.Context) error{
 		"traces":  s.tracer.ForceFlush,
 		"metrics": s.meter.ForceFlush,
 		"logs":    s.logger.ForceFlush,
 	})
-	return errors.Join(err, s.otlp.TakeError())
+	return errors.Join(err, s.otlp.Losses().Since(before))
 }
 
 // Shutdown flushes and ends telemetry, all signals side by side and each with
@@ -163,8 +163,6 @@ func (s *SDK) stop(ctx context.Context) error {
 		ctx, cancel = context.WithTimeout(ctx, s.shutdownTimeout)
 		defer cancel()
 	}
-	s.otlp.Drain(ctx)
-	_ = s.otlp.TakeError() // of before
 	tasks := map[string]func(context.Context) error{
 		"traces":  s.tracer.Shutdown,
 		"metrics": s.meter.Shutdown,
@@ -174,8 +172,7 @@ func (s *SDK) stop(ctx context.Context) error {
 		tasks["metrics server"] = s.prometheus.Shutdown
 	}
 	err := together(ctx, tasks)
-	s.otlp.Close()
-	return errors.Join(err, s.otlp.TakeError())
+	return errors.Join(err, s.otlp.Shutdown(ctx))
 }
 
 // retire leads the providers to nothing and lets the next Setup go ahead.

@@ -39,13 +39,21 @@ func (r *Reader) Report(name, reason string) {
 	r.Add(fmt.Errorf("%s%s: %s; accepted: %s", name, Shown(name, r.String(name)), reason, variables[name].Accepted))
 }
 
-// Shown returns "=" and the value for an error about name. Values that may
-// hold credentials are left out: headers, URLs, and an endpoint with an @.
+// Shown returns "=" and the value for an error about a variable or field. A
+// value that is [Secret] is left out.
 func Shown(name, value string) string {
-	if strings.HasSuffix(name, "_HEADERS") || strings.HasSuffix(name, "_URL") || strings.Contains(value, "@") {
+	if Secret(name, value) {
 		return " (value not shown)"
 	}
 	return "=" + strconv.Quote(truncate(value))
+}
+
+// Secret reports whether a value may hold credentials: headers, URLs, anything
+// with an @, and endpoints with a query or fragment.
+func Secret(name, value string) bool {
+	name = strings.ToUpper(name)
+	endpoint := strings.HasSuffix(name, "ENDPOINT") && strings.ContainsAny(value, "?#")
+	return strings.HasSuffix(name, "_HEADERS") || strings.HasSuffix(name, "_URL") || endpoint || strings.Contains(value, "@")
 }
 
 // Add collects an error that is not about a variable; nil is none. The same
@@ -146,12 +154,12 @@ func (r *Reader) OneOf(name, fallback string, accepted ...string) string {
 // fallback when none of them is accepted. Unknown values are left out.
 func (r *Reader) ListOf(name string, fallback []string, accepted ...string) []string {
 	var values []string
-	for value := range strings.SplitSeq(strings.ToLower(r.String(name)), ",") {
+	for i, value := range split(strings.ToLower(r.String(name))) {
 		value = strings.TrimSpace(value)
 		switch {
-		case value == "" || slices.Contains(values, value):
+		case slices.Contains(values, value):
 		case !slices.Contains(accepted, value):
-			r.Report(name, fmt.Sprintf("unknown value %q is left out", truncate(value)))
+			r.Report(name, fmt.Sprintf("member %d is unknown and left out", i+1))
 		default:
 			values = append(values, value)
 		}

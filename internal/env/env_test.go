@@ -208,8 +208,9 @@ func TestListOf(t *testing.T) {
 		"commas alone are the fallback":     {value: " , ,", want: []string{"otlp"}},
 		"values keep their order":           {value: "prometheus, Console", want: []string{"prometheus", "console"}},
 		"repeats are left out":              {value: "otlp,otlp", want: []string{"otlp"}},
-		"unknown values are left out":       {value: "otlp,kafka", want: []string{"otlp"}, wantErr: []string{name, `"kafka" is left out`, "accepted: prometheus, otlp, console or none"}},
-		"unknown values alone are wrong":    {value: "kafka", want: []string{"otlp"}, wantErr: []string{`"kafka"`}},
+		"unknown values are left out":       {value: "otlp,kafka", want: []string{"otlp"}, wantErr: []string{name + `="otlp,kafka"`, "member 2 is unknown and left out", "accepted: prometheus, otlp, console or none"}},
+		"unknown values alone are wrong":    {value: "kafka", want: []string{"otlp"}, wantErr: []string{`="kafka"`}},
+		"each unknown value is named":       {value: "kafka,,otlp,zipkin", want: []string{"otlp"}, wantErr: []string{"member 1 is unknown", "member 3 is unknown"}},
 	}
 	for sentence, test := range tests {
 		t.Run(sentence, func(t *testing.T) {
@@ -271,12 +272,17 @@ func TestSecretsAreNotShown(t *testing.T) {
 		"headers of a signal are not shown":         {"OTEL_EXPORTER_OTLP_TRACES_HEADERS", "api-key=%zz" + canary},
 		"a URL is not shown":                        {"OTELMON_PUSHGATEWAY_URL", "http://gateway/" + canary},
 		"an endpoint with credentials is not shown": {"OTEL_EXPORTER_OTLP_ENDPOINT", "http://user:" + canary + "@collector:4318"},
+		"an endpoint with a query is not shown":     {"OTEL_EXPORTER_OTLP_ENDPOINT", "https://collector/?api-key=" + canary},
+		"an endpoint with a fragment is not shown":  {"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "collector:4318#" + canary},
+		"a field with a query is not shown":         {"OTLP.Endpoint", "collector:4318?" + canary},
+		"a list with credentials is not shown":      {"OTEL_TRACES_EXPORTER", "otlp,https://user:" + canary + "@collector"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := reader(map[string]string{test.name: test.value})
-			_, _ = r.Pairs(test.name) // what it reports is looked at below
+			_, _ = r.Pairs(test.name) // what these report is looked at below
+			_ = r.ListOf(test.name, nil, "otlp")
 			r.Report(test.name, "a reason")
 			checkErr(t, r.Err(), test.name, "value not shown", "a reason", "accepted: ")
 			if strings.Contains(r.Err().Error(), canary) {

@@ -43,7 +43,7 @@ var general = []Variable{
 	{"OTEL_RESOURCE_ATTRIBUTES", "key=value pairs separated by commas, percent-encoded", "", "Further resource attributes, such as deployment.environment.name."},
 	{"OTEL_PROPAGATORS", "tracecontext, baggage, b3, b3multi, jaeger, xray, ottrace or none, separated by commas", "tracecontext,baggage", "How trace context crosses processes."},
 	{"OTEL_TRACES_EXPORTER", "otlp, console or none, separated by commas", "otlp", "Where spans go."},
-	{"OTEL_METRICS_EXPORTER", "prometheus, otlp, console or none, separated by commas", "prometheus,otlp", "Where metrics go."},
+	{"OTEL_METRICS_EXPORTER", "prometheus, otlp, console or none, separated by commas", "prometheus,otlp", "Where metrics go. The specification has otlp."},
 	{"OTEL_LOGS_EXPORTER", "otlp, console or none, separated by commas", "otlp", "Where log records go."},
 	{"OTEL_TRACES_SAMPLER", "always_on, always_off, traceidratio, parentbased_always_on, parentbased_always_off or parentbased_traceidratio", "parentbased_always_on", "Head sampler. With a value not accepted, 1 % of traces are kept, never all."},
 	{"OTEL_TRACES_SAMPLER_ARG", "a ratio from 0 to 1", "1", "Ratio of the traceidratio samplers."},
@@ -57,10 +57,10 @@ var general = []Variable{
 func otlp() []Variable {
 	all := []Variable{
 		{"OTEL_EXPORTER_OTLP_ENDPOINT", "host:port, or a URL with scheme http or https", "localhost:4317", "Where the Collector listens. Without a scheme: plaintext on a loopback address, TLS elsewhere. Over HTTP /v1/traces, /v1/metrics or /v1/logs is appended."},
-		{"OTEL_EXPORTER_OTLP_PROTOCOL", "grpc or http/protobuf", "http/protobuf for port 4318 or a URL with a path, else grpc", "Transport of OTLP."},
+		{"OTEL_EXPORTER_OTLP_PROTOCOL", "grpc or http/protobuf", "http/protobuf for port 4318 or a URL with a path, else grpc", "Transport of OTLP. The specification has http/protobuf."},
 		{"OTEL_EXPORTER_OTLP_HEADERS", "key=value pairs separated by commas, percent-encoded", "", "Headers of each request, such as credentials. Never shown in any output."},
-		{"OTEL_EXPORTER_OTLP_TIMEOUT", "milliseconds, 1 to 86400000", "5000", "Time that one attempt may take; retries go on for the retry window."},
-		{"OTEL_EXPORTER_OTLP_COMPRESSION", "gzip or none", "gzip", "Compression of requests."},
+		{"OTEL_EXPORTER_OTLP_TIMEOUT", "milliseconds, 1 to 86400000", "5000", "Time that one attempt may take; retries go on for the retry window. The specification has 10000 for all of them."},
+		{"OTEL_EXPORTER_OTLP_COMPRESSION", "gzip or none", "gzip", "Compression of requests. The specification has none."},
 		{"OTEL_EXPORTER_OTLP_CERTIFICATE", "path of a readable PEM file", "the system's roots", "Certificate authorities that the server's certificate is checked against."},
 		{"OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "path of a readable PEM file, together with the client key", "", "Client certificate for mutual TLS."},
 		{"OTEL_EXPORTER_OTLP_CLIENT_KEY", "path of a readable PEM file, together with the client certificate", "", "Private key of the client certificate."},
@@ -84,12 +84,12 @@ func otlp() []Variable {
 }
 
 var batching = []Variable{
-	{"OTEL_BSP_SCHEDULE_DELAY", "milliseconds, 1 to 86400000", "1000", "Longest wait before a batch of spans is sent."},
-	{"OTEL_BSP_EXPORT_TIMEOUT", "milliseconds, 1 to 86400000", "600000", "Retry window of a batch of spans."},
+	{"OTEL_BSP_SCHEDULE_DELAY", "milliseconds, 1 to 86400000", "1000", "Longest wait before a batch of spans is sent. The specification has 5000."},
+	{"OTEL_BSP_EXPORT_TIMEOUT", "milliseconds, 1 to 86400000", "600000", "Retry window of a batch of spans. The specification has 30000."},
 	{"OTEL_BSP_MAX_QUEUE_SIZE", "a number, 1 to 1000000", "2048", "Spans that may wait."},
 	{"OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "a number, 1 to 1000000, at most the queue size", "512", "Spans in one batch."},
 	{"OTEL_BLRP_SCHEDULE_DELAY", "milliseconds, 1 to 86400000", "1000", "Longest wait before a batch of log records is sent."},
-	{"OTEL_BLRP_EXPORT_TIMEOUT", "milliseconds, 1 to 86400000", "600000", "Retry window of a batch of log records."},
+	{"OTEL_BLRP_EXPORT_TIMEOUT", "milliseconds, 1 to 86400000", "600000", "Retry window of a batch of log records. The specification has 30000."},
 	{"OTEL_BLRP_MAX_QUEUE_SIZE", "a number, 1 to 1000000", "2048", "Log records that may wait."},
 	{"OTEL_BLRP_MAX_EXPORT_BATCH_SIZE", "a number, 1 to 1000000, at most the queue size", "512", "Log records in one batch."},
 }
