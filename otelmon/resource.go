@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/sdk/resource"
@@ -18,6 +17,7 @@ import (
 	"github.com/otelmon/toolkit/internal/diag"
 	"github.com/otelmon/toolkit/internal/env"
 	"github.com/otelmon/toolkit/internal/process"
+	"github.com/otelmon/toolkit/internal/repair"
 	"github.com/otelmon/toolkit/internal/telemetry"
 )
 
@@ -226,27 +226,11 @@ func (c Config) fromFields(vars *env.Reader) []attribute.KeyValue {
 	return attributes
 }
 
-// validText repairs a key and a text value: one that is not UTF-8 would make
-// every OTLP request undeliverable.
+// validText repairs an attribute: one that is not UTF-8 would make every OTLP
+// request undeliverable.
 func validText(vars *env.Reader, field string, kv attribute.KeyValue) attribute.KeyValue {
-	valid := true
-	repair := func(text string) string {
-		valid = valid && utf8.ValidString(text)
-		return strings.ToValidUTF8(text, "\uFFFD")
-	}
-	repaired := attribute.KeyValue{Key: attribute.Key(repair(string(kv.Key))), Value: kv.Value}
-	switch kv.Value.Type() {
-	case attribute.STRING:
-		repaired.Value = attribute.StringValue(repair(kv.Value.AsString()))
-	case attribute.STRINGSLICE:
-		texts := kv.Value.AsStringSlice()
-		for i, text := range texts {
-			texts[i] = repair(text)
-		}
-		repaired.Value = attribute.StringSliceValue(texts)
-	default: // no text
-	}
-	if !valid {
+	repaired, bad := repair.KeyValue(kv)
+	if bad {
 		vars.Add(fmt.Errorf("%s %q=%q: not valid UTF-8, bad bytes replaced; accepted: UTF-8 text", field, kv.Key, kv.Value.String()))
 	}
 	return repaired

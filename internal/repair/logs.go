@@ -25,7 +25,7 @@ func record(r sdklog.Record) (sdklog.Record, bool) {
 	badText := texts(&name, &severity)
 	badAttributes := false
 	r.WalkAttributes(func(kv attribute.KeyValue) bool {
-		_, badAttributes = keyValue(kv)
+		_, badAttributes = KeyValue(kv)
 		return !badAttributes
 	})
 	if !badResource && !badScope && !badBody && !badText && !badAttributes {
@@ -39,7 +39,7 @@ func record(r sdklog.Record) (sdklog.Record, bool) {
 	fixed.SetSeverityText(severity)
 	fixed.SetBody(body)
 	attributes := attributesOf(r)
-	replace(&attributes, keyValue)
+	replace(&attributes, KeyValue)
 	fixed.SetAttributes(attributes...)
 	return fixed, true
 }

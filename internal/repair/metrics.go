@@ -110,6 +110,6 @@ func summary(p metricdata.SummaryDataPoint) (metricdata.SummaryDataPoint, bool) 
 }
 
 func exemplar[N int64 | float64](e metricdata.Exemplar[N]) (metricdata.Exemplar[N], bool) {
-	bad := replace(&e.FilteredAttributes, keyValue)
+	bad := replace(&e.FilteredAttributes, KeyValue)
 	return e, bad
 }

@@ -66,7 +66,7 @@ func value(v attribute.Value) (attribute.Value, bool) {
 			return attribute.SliceValue(list...), true
 		}
 	case attribute.MAP:
-		if list := v.AsMap(); replace(&list, keyValue) {
+		if list := v.AsMap(); replace(&list, KeyValue) {
 			return attribute.MapValue(list...), true
 		}
 	default: // holds no text
@@ -74,7 +74,8 @@ func value(v attribute.Value) (attribute.Value, bool) {
 	return v, false
 }
 
-func keyValue(kv attribute.KeyValue) (attribute.KeyValue, bool) {
+// KeyValue repairs the key and the value, lists and maps included.
+func KeyValue(kv attribute.KeyValue) (attribute.KeyValue, bool) {
 	key, badKey := text(string(kv.Key))
 	fixed, bad := value(kv.Value)
 	return attribute.KeyValue{Key: attribute.Key(key), Value: fixed}, badKey || bad
@@ -83,9 +84,9 @@ func keyValue(kv attribute.KeyValue) (attribute.KeyValue, bool) {
 func set(s attribute.Set) (attribute.Set, bool) {
 	for i := range s.Len() {
 		kv, _ := s.Get(i)
-		if _, bad := keyValue(kv); bad {
+		if _, bad := KeyValue(kv); bad {
 			list := s.ToSlice()
-			replace(&list, keyValue)
+			replace(&list, KeyValue)
 			return attribute.NewSet(list...), true
 		}
 	}

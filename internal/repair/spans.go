@@ -17,7 +17,7 @@ func Spans(spans []sdktrace.ReadOnlySpan) []sdktrace.ReadOnlySpan {
 func span(s sdktrace.ReadOnlySpan) (sdktrace.ReadOnlySpan, bool) {
 	name, badName := text(s.Name())
 	attributes, events, links, status := s.Attributes(), s.Events(), s.Links(), s.Status()
-	badAttributes := replace(&attributes, keyValue)
+	badAttributes := replace(&attributes, KeyValue)
 	badEvents := replace(&events, event)
 	badLinks := replace(&links, link)
 	badStatus := texts(&status.Description)
@@ -31,13 +31,13 @@ func span(s sdktrace.ReadOnlySpan) (sdktrace.ReadOnlySpan, bool) {
 
 func event(e sdktrace.Event) (sdktrace.Event, bool) {
 	bad := texts(&e.Name)
-	badAttributes := replace(&e.Attributes, keyValue)
+	badAttributes := replace(&e.Attributes, KeyValue)
 	return e, bad || badAttributes
 }
 
 // link leaves the trace state alone, which the API takes in ASCII only.
 func link(l sdktrace.Link) (sdktrace.Link, bool) {
-	bad := replace(&l.Attributes, keyValue)
+	bad := replace(&l.Attributes, KeyValue)
 	return l, bad
 }
 
