@@ -6,7 +6,7 @@ MAKEFLAGS += --warn-undefined-variables --no-builtin-rules --no-print-directory
 
 # How often each fuzz target runs, or how long, such as 10m. The default is a number, because Go before 1.27 can fail a
 # target whose time is over on a busy machine (go.dev/issue/75804).
-FUZZTIME ?= 100000x
+FUZZTIME ?= 20000x
 # Packages whose tests write files when called with -update.
 GOLDEN = $(sort $(dir $(shell grep -rl --include='*_test.go' --exclude-dir=golden --exclude-dir=e2e toolkit/internal/golden .)))
 # Every module that holds code; those under tools only pin programs.
