@@ -90,7 +90,7 @@ func (g *gate) drain(ctx context.Context) {
 // end stops exports and gives the connection up, once.
 func (g *gate) end() {
 	g.close()
-	g.ended.Do(g.transport.release)
+	g.ended.Do(func() { g.transport.release() })
 }
 
 // losses returns the tally of when draining began, and that of now.

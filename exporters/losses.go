@@ -47,7 +47,7 @@ func (l Losses) Since(before Losses) error {
 			then = before.signals[i].tally
 		}
 		n := now.since(then)
-		if n == 0 {
+		if n <= 0 {
 			continue
 		}
 		reason := brief(now.err)

@@ -102,6 +102,7 @@ type OTLPPipeline struct {
 // come up later. The pipeline is never nil; with an error it holds the signals
 // that could be started.
 func (o OTLP) Start(ctx context.Context) (*OTLPPipeline, error) {
+	ctx = context.WithoutCancel(ctx) // nothing below waits, and a signal must not stay out for it
 	vars := &env.Reader{}
 	p := &OTLPPipeline{}
 	start := starter{
@@ -146,8 +147,9 @@ func (p *OTLPPipeline) Endpoint() string {
 // Shutdown returns what was not delivered since the shutdown of each part
 // began. It ends the parts that the providers' Shutdown did not reach before
 // its context was over, and waits for those that still end. It returns shortly
-// after ctx ends, with an error when the callback of a metric hangs. Later
-// calls return the same.
+// after ctx ends, with an error when the callback of a metric hangs. Metrics
+// that were never collected, because ctx was over, are in the error of their
+// MeterProvider alone. Later calls return what holds by then.
 func (p *OTLPPipeline) Shutdown(ctx context.Context) error {
 	errs := make([]error, len(p.parts))
 	var tasks sync.WaitGroup
@@ -197,11 +199,15 @@ func (s *starter) open(signal string, start func(settings, *gate) error) {
 	}
 	t, err := s.connect(set)
 	if err != nil {
+		s.failed = append(s.failed, signal)
 		s.vars.Add(fmt.Errorf("connecting %s to %s: %w", signal, set.endpoint, err))
 		return
 	}
 	if err := start(set, newGate(signal, t, s.log)); err != nil {
-		t.release()
+		if t.release() {
+			delete(s.transport, set.connection())
+		}
+		s.failed = append(s.failed, signal)
 		s.vars.Add(fmt.Errorf("starting the %s exporter to %s: %w", signal, set.endpoint, err))
 	}
 }

@@ -12,6 +12,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+
 	"github.com/otelmon/toolkit/exporters"
 	"github.com/otelmon/toolkit/internal/faultcollector"
 )
@@ -206,16 +208,45 @@ func TestShutdownDelivers(t *testing.T) {
 	})
 }
 
-func TestStartThatIsCancelled(t *testing.T) {
+// Starting touches no network, so that a context that is over keeps no signal
+// out.
+func TestStartWithAContextThatIsOver(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	p, err := exporters.OTLP{Protocol: protocolHTTP, DisableMetrics: true, DisableLogs: true}.Start(ctx)
-	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "starting the traces exporter to http://localhost:4318/v1/traces") {
-		t.Errorf("got error %v, want it to say what was being started", err)
+	for _, protocol := range []string{"grpc", protocolHTTP} {
+		t.Run("over "+protocol, func(t *testing.T) {
+			t.Parallel()
+			collector := faultcollector.Start(t)
+			endpoint := map[string]string{"grpc": collector.GRPC, protocolHTTP: collector.HTTP}[protocol]
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			p, err := exporters.OTLP{Endpoint: endpoint, Protocol: protocol, Logger: slog.New(slog.DiscardHandler)}.Start(ctx)
+			if err != nil || p.Spans == nil || p.Metrics == nil || p.Logs == nil {
+				t.Fatalf("got %+v and error %v, want all signals", p, err)
+			}
+			provider := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(p.Spans))
+			_, span := provider.Tracer("test").Start(t.Context(), "span")
+			span.End()
+			if err := provider.Shutdown(patience(t)); err != nil {
+				t.Error(err)
+			}
+			if err := p.Shutdown(patience(t)); err != nil {
+				t.Error(err)
+			}
+			if len(collector.Received().Traces) != 1 {
+				t.Error("the span did not arrive")
+			}
+		})
 	}
-	if p == nil || p.Spans != nil || p.Endpoint() != "" {
-		t.Errorf("got %+v, want an empty pipeline", p)
+}
+
+func TestLossesOfSwappedMomentsAreNone(t *testing.T) {
+	t.Parallel()
+	s, _, _ := refusing(t)
+	before := s.Losses()
+	s.emit(t)
+	_ = s.flush(patience(t)) // refused
+	if err := before.Since(s.Losses()); err != nil {
+		t.Errorf("got %v", err)
 	}
 }
 

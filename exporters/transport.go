@@ -68,16 +68,18 @@ func dial(s settings, l *link) (*grpc.ClientConn, error) {
 	return grpc.NewClient("dns:///"+s.endpoint.address, options...)
 }
 
-// release closes the connection when its last user is gone.
-func (t *transport) release() {
+// release closes the connection when its last user is gone, and reports
+// whether that was so.
+func (t *transport) release() (closed bool) {
 	if t.users.Add(-1) > 0 {
-		return
+		return false
 	}
 	if t.conn != nil {
 		_ = t.conn.Close() // fails only when closed already
-		return
+		return true
 	}
 	t.client.CloseIdleConnections()
+	return true
 }
 
 // link watches every attempt and says once that the Collector cannot be

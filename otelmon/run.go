@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,7 +28,8 @@ import (
 // attempt is given a second.
 //
 // In main, [FromContext] returns the SDK. Run returns main's error and nothing
-// else: trouble with telemetry is logged and does not fail a job.
+// else: trouble with telemetry is logged and does not fail a job. Where an SDK
+// runs already, Run uses that, flushes it and leaves it running.
 func Run(ctx context.Context, cfg Config, main func(context.Context) error) error {
 	if ctx == nil {
 		ctx = context.Background()
@@ -35,51 +37,55 @@ func Run(ctx context.Context, cfg Config, main func(context.Context) error) erro
 	cfg = cfg.defaults()
 	cfg.underRun = true
 	sdk, err := Setup(ctx, cfg)
-	if err != nil {
+	owner := !errors.Is(err, ErrAlreadySetUp)
+	if err != nil && owner {
 		sdk.log.Error("setup", "telemetry is not complete", "error", err)
 	}
-	ctx = context.WithValue(ctx, sdkKey{}, sdk)
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	defer context.AfterFunc(ctx, stop)() // after the first, a signal ends the process
+	running, cancel := context.WithCancel(context.WithValue(ctx, sdkKey{}, sdk))
+	defer cancel()
+	defer onSignal(func(delivered context.Context) {
+		cancel()
+		// Early, should main not return in time. What it loses is logged by the
+		// exporters, or returned by the Shutdown that runs beside it.
+		_ = sdk.ForceFlush(delivered)
+	})()
+	defer sdk.finish(ctx, cfg, owner)
+	return main(running)
+}
 
-	flushed := make(chan struct{})
-	forget := context.AfterFunc(ctx, func() {
-		defer close(flushed)
-		sdk.flushEarly(ctx, cfg)
+// onSignal calls stop at the first signal that asks the process to end; the
+// next one then ends it. The context that stop gets lasts until release, which
+// waits for stop.
+func onSignal(stop func(context.Context)) (release func()) {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	ctx, cancel := context.WithCancel(context.Background())
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		select {
+		case <-signals:
+			signal.Stop(signals)
+			stop(ctx)
+		case <-ctx.Done():
+		}
 	})
-	defer func() {
-		if forget() {
-			close(flushed)
-		}
-		if !errors.Is(err, ErrAlreadySetUp) {
-			sdk.finish(ctx, cfg, flushed)
-		}
-	}()
-	return main(ctx)
-}
-
-// flushEarly delivers at the signal, should main not return in time.
-func (s *SDK) flushEarly(ctx context.Context, cfg Config) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cfg.ShutdownTimeout)
-	defer cancel()
-	if err := s.ForceFlush(ctx); err != nil {
-		s.log.Error("flush", "telemetry was not delivered at the signal", "error", err)
+	return func() {
+		signal.Stop(signals)
+		cancel()
+		watch.Wait()
 	}
 }
 
-// finish delivers what is left, once an early flush is over; it runs while a
-// panic of main passes by.
-func (s *SDK) finish(ctx context.Context, cfg Config, flushed <-chan struct{}) {
+// finish delivers what is left; it runs while a panic of main passes by.
+func (s *SDK) finish(ctx context.Context, cfg Config, owner bool) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cfg.ShutdownTimeout)
 	defer cancel()
-	select {
-	case <-flushed:
-	case <-ctx.Done():
-	}
-	tasks := map[string]func(context.Context) error{
-		"pushing to the Pushgateway": s.preparePush(cfg),
-		"shutdown":                   s.Shutdown,
+	tasks := map[string]func(context.Context) error{"flush": s.ForceFlush}
+	if owner {
+		tasks = map[string]func(context.Context) error{
+			"pushing to the Pushgateway": s.preparePush(ctx, cfg),
+			"shutdown":                   s.Shutdown,
+		}
 	}
 	if err := together(ctx, tasks); err != nil {
 		s.log.Error("finish", "telemetry was not delivered completely", "error", err)
@@ -128,19 +134,28 @@ func (c Config) pushgateway(vars *env.Reader) *url.URL {
 }
 
 // preparePush gathers the metrics while their reader runs and returns what
-// pushes them.
-func (s *SDK) preparePush(cfg Config) func(context.Context) error {
+// pushes them. A callback that hangs takes half of the time that there is.
+func (s *SDK) preparePush(ctx context.Context, cfg Config) func(context.Context) error {
 	u := cfg.pushgateway(&env.Reader{})
 	if u == nil || s.prometheus == nil {
 		return func(context.Context) error { return nil }
 	}
-	metrics, err := s.prometheus.Gatherer().Gather()
-	if err != nil {
+	ctx, cancel := context.WithTimeout(ctx, cfg.ShutdownTimeout/2)
+	defer cancel()
+	var metrics []*dto.MetricFamily
+	err := together(ctx, map[string]func(context.Context) error{"collecting metrics": func(context.Context) (err error) {
+		metrics, err = s.prometheus.Gatherer().Gather()
+		return err
+	}})
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return func(context.Context) error { return err }
+	case err != nil:
 		s.log.Warn("gather", "some metrics were left out of the push", "error", err)
 	}
+	gathered := prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) { return metrics, nil })
 	user := u.User
 	u.User = nil
-	gathered := prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) { return metrics, nil })
 	pusher := push.New(u.String(), s.serviceName).Gatherer(gathered)
 	if user != nil {
 		password, _ := user.Password()

@@ -17,6 +17,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/metric"
 
 	"github.com/otelmon/toolkit/internal/faultcollector"
 	"github.com/otelmon/toolkit/otelmon"
@@ -268,6 +269,50 @@ func TestRunDeliversToTheCollectorWhileThePushgatewayHangs(t *testing.T) {
 		t.Error(err)
 	}
 	wantJob(t, s.collector.Received())
+}
+
+// Not parallel: sets the globals.
+func TestRunEndsAlthoughACallbackHangsBeforeThePush(t *testing.T) {
+	gateway := startPushgateway(t)
+	release := make(chan struct{})
+	s, err := runJob(t, otelmon.Config{PushgatewayURL: gateway.url, ShutdownTimeout: time.Second}, func(context.Context) error {
+		meter := otel.Meter("job")
+		gauge, err := meter.Int64ObservableGauge("job.hanging")
+		if err != nil {
+			return err
+		}
+		callback, err := meter.RegisterCallback(func(context.Context, metric.Observer) error { <-release; return nil }, gauge)
+		t.Cleanup(func() {
+			close(release)
+			if err := callback.Unregister(); err != nil {
+				t.Error(err)
+			}
+		})
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	if spans := spansOf(s.collector.Received()); len(spans) != 1 {
+		t.Errorf("got %d spans, want the job's", len(spans))
+	}
+	s.log.wait(t, "Pushgateway")
+}
+
+// Not parallel: sets the globals.
+func TestRunBesideASetupFlushesAndLeavesItRunning(t *testing.T) {
+	running := setUpGlobal(t, otelmon.Config{})
+	s, err := runJob(t, otelmon.Config{})
+	if err != nil {
+		t.Error(err)
+	}
+	wantJob(t, running.collector.Received())
+	if strings.Contains(s.log.String(), "not complete") {
+		t.Errorf("got\n%s", s.log)
+	}
+	if _, span := otel.Tracer("after").Start(t.Context(), "after"); !span.IsRecording() {
+		t.Error("the SDK that ran before was shut down")
+	}
 }
 
 // Not parallel: sets the globals and signals the process.

@@ -175,13 +175,17 @@ func (s *SDK) stop(ctx context.Context) error {
 	return errors.Join(err, s.otlp.Shutdown(ctx))
 }
 
-// retire leads the providers to nothing and lets the next Setup go ahead.
+// retire leads the providers to nothing and lets the next Setup go ahead, which
+// cannot have begun before.
 func (s *SDK) retire() {
-	global.Lock()
-	defer global.Unlock()
 	s.providers.tracer.Set(nil)
 	s.providers.logger.Set(nil)
 	s.providers.meter.Set(nil, meter.Rules{})
+	if s.providers != global.providers {
+		return
+	}
+	global.Lock()
+	defer global.Unlock()
 	if global.running == s {
 		global.running = nil
 	}

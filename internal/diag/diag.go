@@ -76,6 +76,9 @@ func (l *Log) write(level slog.Level, class, message string, args []any) {
 	if suppressed > 0 {
 		args = append(args, slog.Int("suppressed", suppressed))
 	}
+	// Lines come from goroutines of the SDK, where a handler that panics would
+	// end the process.
+	defer func() { _ = recover() }()
 	ctx := context.WithValue(context.Background(), ownKey{}, true)
 	l.target().Log(ctx, level, prefix+message, args...)
 }

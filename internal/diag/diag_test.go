@@ -222,3 +222,14 @@ func (m marked) Handle(ctx context.Context, record slog.Record) error {
 	*m.own = diag.Own(ctx)
 	return m.Handler.Handle(ctx, record)
 }
+
+// broken is a handler that panics.
+type broken struct{ slog.Handler }
+
+func (broken) Handle(context.Context, slog.Record) error { panic("handler") }
+
+func TestAHandlerThatPanicsDoesNotEndTheProcess(t *testing.T) {
+	t.Parallel()
+	log := diag.New(slog.New(broken{slog.NewTextHandler(&bytes.Buffer{}, nil)}), nil)
+	log.Error("class", "lost") // a panic would fail the test
+}

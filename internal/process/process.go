@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/shirou/gopsutil/v4/process"
@@ -60,7 +61,10 @@ func Observe(ctx context.Context, provider metric.MeterProvider) error {
 		return err
 	}
 	start := StartTime(ctx)
+	var mu sync.Mutex // readers collect side by side, and self keeps what it read
 	_, err = meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		mu.Lock()
+		defer mu.Unlock()
 		in.observe(ctx, o, self, start)
 		return nil
 	}, in.cpu, in.usage, in.virtual, in.openFiles, in.threads, in.uptimeSeconds, in.startTime)

@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -168,4 +169,26 @@ func TestErrorsNameTheInstrument(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The readers of one provider do not wait for each other.
+func TestReadersCollectSideBySide(t *testing.T) {
+	t.Parallel()
+	readers := []*sdkmetric.ManualReader{sdkmetric.NewManualReader(), sdkmetric.NewManualReader()}
+	provider := sdkmetric.NewMeterProvider(sdkmetric.WithReader(readers[0]), sdkmetric.WithReader(readers[1]))
+	if err := process.Observe(t.Context(), provider); err != nil {
+		t.Fatal(err)
+	}
+	var wait sync.WaitGroup
+	for _, reader := range readers {
+		wait.Go(func() {
+			for range 50 {
+				var collected metricdata.ResourceMetrics
+				if err := reader.Collect(t.Context(), &collected); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wait.Wait()
 }

@@ -3,7 +3,8 @@
 // header of a caller would cost every span of its batch.
 //
 // Nothing is changed in place: what is bad is copied, what is valid is returned
-// as it is. Two attribute sets that differ in bad bytes alone become equal.
+// as it is. Two attribute sets that differ in bad bytes alone become equal, and
+// a repaired log record forgets how many attributes it dropped.
 package repair
 
 import (
