@@ -34,9 +34,9 @@ func Run(ctx context.Context, cfg Config, main func(context.Context) error) erro
 	if ctx == nil {
 		ctx = context.Background()
 	}
-	cfg = cfg.defaults()
 	cfg.underRun = true
 	sdk, err := Setup(ctx, cfg)
+	cfg = cfg.defaults()
 	owner := !errors.Is(err, ErrAlreadySetUp)
 	if err != nil && owner {
 		sdk.log.Error("setup", "telemetry is not complete", "error", err)
