@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -235,6 +236,7 @@ func TestBadFieldsAreNamedAndTheRestRuns(t *testing.T) {
 		"a log processor that is nil":      {otelmon.Config{LogProcessors: []sdklog.Processor{nil}}, []string{"Config.LogProcessors[0]"}},
 		"a reader that is nil":             {otelmon.Config{Readers: []sdkmetric.Reader{nil}}, []string{"Config.Readers[0]"}},
 		"a view that is nil":               {otelmon.Config{Views: []sdkmetric.View{nil}}, []string{"Config.Views[0]"}},
+		"pages without their exporter":     {otelmon.Config{DisablePrometheus: true, Prometheus: exporters.Prometheus{Handlers: map[string]http.Handler{"/x": http.NotFoundHandler()}}}, []string{"Config.Prometheus.Handlers"}},
 		"a limit below zero":               {otelmon.Config{CardinalityLimit: -1}, []string{"Config.CardinalityLimit=-1"}},
 		"a timeout below zero":             {otelmon.Config{ShutdownTimeout: -time.Second}, []string{"Config.ShutdownTimeout=-1s"}},
 		"a Pushgateway for Setup":          {otelmon.Config{PushgatewayURL: "http://localhost"}, []string{"Config.PushgatewayURL"}},

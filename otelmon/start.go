@@ -105,19 +105,16 @@ func (c Config) destinations(vars *env.Reader) destinations {
 
 func (s *SDK) startExporters(ctx context.Context, c *Config, to destinations, vars *env.Reader) {
 	var err error
-	handlers := c.Prometheus.Handlers
 	serve := !c.DisablePrometheus && slices.Contains(to.metrics, "prometheus")
+	if !serve && len(c.Prometheus.Handlers) > 0 {
+		vars.Add(errors.New("Config.Prometheus.Handlers are not served, because the Prometheus exporter is off; accepted: one or the other"))
+		c.Prometheus.Handlers = nil
+	}
 	if serve || c.pushgateway(vars) != nil {
 		c.Prometheus.DisableListener = c.Prometheus.DisableListener || !serve
-		if !serve {
-			c.Prometheus.Handlers = nil
-		}
 		if s.prometheus, err = c.Prometheus.Start(ctx); err != nil {
 			vars.Add(err)
 		}
-	}
-	if !serve && len(handlers) > 0 {
-		vars.Add(errors.New("Config.Prometheus.Handlers are not served, because the Prometheus exporter is off; accepted: one or the other"))
 	}
 	disabled := func(list []string) bool { return c.DisableOTLP || !slices.Contains(list, "otlp") }
 	c.OTLP.DisableTraces = c.OTLP.DisableTraces || disabled(to.traces)
