@@ -70,3 +70,76 @@ const (
 	LogTraceID = "trace_id"
 	LogSpanID  = "span_id"
 )
+
+// HTTP metrics of the semantic conventions.
+const (
+	ServerDuration         = "http.server.request.duration"
+	ServerActiveRequests   = "http.server.active_requests"
+	ServerRequestBodySize  = "http.server.request.body.size"
+	ServerResponseBodySize = "http.server.response.body.size"
+	ClientDuration         = "http.client.request.duration"
+	ClientRequestBodySize  = "http.client.request.body.size"
+	ClientResponseBodySize = "http.client.response.body.size"
+)
+
+// Metrics of streams, which the conventions do not tell from other requests.
+const (
+	ServerStreamDuration  = "otelmon.http.server.stream.duration"
+	ServerStreamFirstByte = "otelmon.http.server.stream.time_to_first_byte"
+	ClientStreamDuration  = "otelmon.http.client.stream.duration"
+	ClientStreamFirstByte = "otelmon.http.client.stream.time_to_first_byte"
+)
+
+// Attributes of HTTP metrics and spans.
+const (
+	HTTPMethod           = semconv.HTTPRequestMethodKey
+	HTTPMethodOriginal   = semconv.HTTPRequestMethodOriginalKey
+	HTTPRoute            = semconv.HTTPRouteKey
+	HTTPStatusCode       = semconv.HTTPResponseStatusCodeKey
+	HTTPRequestBodySize  = semconv.HTTPRequestBodySizeKey
+	HTTPResponseBodySize = semconv.HTTPResponseBodySizeKey
+	URLScheme            = semconv.URLSchemeKey
+	URLPath              = semconv.URLPathKey
+	URLFull              = semconv.URLFullKey
+	ProtocolVersion      = semconv.NetworkProtocolVersionKey
+	ServerAddress        = semconv.ServerAddressKey
+	ServerPort           = semconv.ServerPortKey
+	ErrorType            = semconv.ErrorTypeKey
+	ExceptionType        = semconv.ExceptionTypeKey
+	ExceptionMessage     = semconv.ExceptionMessageKey
+	ExceptionStacktrace  = semconv.ExceptionStacktraceKey
+
+	// Exception is the name of the event that tells of a panic.
+	Exception = semconv.ExceptionEventName
+
+	// SamplingRescued marks a span that was made after all, because its
+	// request failed or was slow. Its trace has no other spans of this service, and it
+	// stands for itself alone: nothing is to be multiplied by it.
+	SamplingRescued = attribute.Key("otelmon.sampling.rescued")
+)
+
+// Other is the value that the conventions have for what is not among the known
+// ones.
+const Other = "_OTHER"
+
+// Values of ErrorType besides status codes and types of Go.
+const (
+	// ClientDisconnected is a request whose client left before the response
+	// was complete.
+	ClientDisconnected = "client_disconnected"
+	// ResponseAborted is a response that the handler broke off by
+	// http.ErrAbortHandler.
+	ResponseAborted = "response_aborted"
+)
+
+// KnownMethod returns the method as the conventions want it in attributes: as
+// it is, when it is one of those known, else _OTHER. An empty one means GET.
+func KnownMethod(method string) string {
+	switch method {
+	case "":
+		return "GET"
+	case "GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "CONNECT", "TRACE", "QUERY":
+		return method
+	}
+	return Other
+}

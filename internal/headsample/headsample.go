@@ -1,0 +1,148 @@
+// Package headsample is what the HTTP middleware, the samplers and the
+// TracerProvider tell each other about one request, so that the decision
+// whether to sample it is taken before anything is built for its span.
+//
+// The middleware puts a [Context] around the request's context. Samplers read
+// the [Request] from it. A TracerProvider that is a [Decider] takes the
+// decision; for a request that is to be recorded it is left in the Context,
+// where the sampler and the ID generator of the same provider find it, once,
+// when the span is started.
+package headsample
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// Request is what is known of an HTTP request before it is handled.
+type Request struct {
+	// Method is one of the known methods, or _OTHER.
+	Method string
+	// Route is the pattern without method and host, such as /orders/{id}. Empty
+	// when it is not known, or not yet.
+	Route string
+	// Path is the request's, not to be recorded.
+	Path string
+	// Scheme is http or https.
+	Scheme string
+	// Header is the request's, not to be changed.
+	Header http.Header
+}
+
+// Decision is what is decided about a span before it is started.
+type Decision struct {
+	// SpanContext is that of the span to be, sampled or not.
+	SpanContext trace.SpanContext
+	// Recording tells that a span is to be started.
+	Recording bool
+	// Attributes are the sampler's, for the span.
+	Attributes []attribute.KeyValue
+	// Final tells that the request leaves no span even if it fails, because
+	// traces are off or a rule drops it.
+	Final bool
+}
+
+// Decider is a TracerProvider that can tell what it would decide about a span
+// before that is started. Safe for concurrent use.
+type Decider interface {
+	// Decide takes the decision for a span of the kind in ctx: child of the
+	// span in ctx, or root when there is none. It reports false when it
+	// cannot know, such as with a sampler made by others, which may look at
+	// the attributes of the span.
+	Decide(ctx context.Context, kind trace.SpanKind) (Decision, bool)
+	// Rescue reports whether a request that was not sampled is to leave a span
+	// after all, because it failed or took long. A true uses up the right to
+	// one of a limited number a second.
+	Rescue(failed bool, duration time.Duration) bool
+}
+
+// Context carries one request of one kind, server or client. It is to be
+// embedded by value in what the middleware allocates for a request. What
+// Request and Kind say is not changed once the Context was passed on.
+type Context struct {
+	context.Context //nolint:containedctx // it is a context
+
+	// Request is the one that is handled or sent.
+	Request Request
+	// Kind is server or client.
+	Kind trace.SpanKind
+
+	decision Decision
+	pending  bool
+}
+
+type (
+	serverKey  struct{}
+	clientKey  struct{}
+	pendingKey struct{}
+)
+
+// Value returns the Context itself for the keys of this package.
+func (c *Context) Value(key any) any {
+	switch key.(type) {
+	case serverKey:
+		if c.Kind == trace.SpanKindServer {
+			return c
+		}
+	case clientKey:
+		if c.Kind == trace.SpanKindClient {
+			return c
+		}
+	case pendingKey:
+		if c.pending {
+			return c
+		}
+	}
+	return c.Context.Value(key)
+}
+
+// Server returns the Context of the server request that ctx belongs to, which
+// the middleware measures, or nil.
+func Server(ctx context.Context) *Context {
+	c, _ := ctx.Value(serverKey{}).(*Context)
+	return c
+}
+
+// Client returns the Context of the client request that ctx belongs to, which
+// the middleware measures, or nil.
+func Client(ctx context.Context) *Context {
+	c, _ := ctx.Value(clientKey{}).(*Context)
+	return c
+}
+
+// Leave leaves the decision for the next span that is started with c. It is
+// called before c is passed on.
+func (c *Context) Leave(d Decision) { c.decision, c.pending = d, true }
+
+// Pending returns the decision that was left for the span being started in
+// ctx.
+func Pending(ctx context.Context) (Decision, bool) {
+	if c, ok := ctx.Value(pendingKey{}).(*Context); ok {
+		return c.decision, true
+	}
+	return Decision{}, false
+}
+
+// Take is [Pending], and removes the decision, so that children of the span
+// never see it.
+func Take(ctx context.Context) (Decision, bool) {
+	c, ok := ctx.Value(pendingKey{}).(*Context)
+	if !ok {
+		return Decision{}, false
+	}
+	c.pending = false
+	return c.decision, true
+}
+
+// RootSampler is implemented by the samplers of package sampling. They decide
+// about roots only, so that Setup wraps them: children follow their parents.
+type RootSampler interface{ IsRootSampler() }
+
+// FinalKey marks a result of a sampler that drops: with this attribute in it
+// the request leaves no span even if it fails. The SDK ignores the attributes
+// of what is dropped.
+const FinalKey = attribute.Key("otelmon.sampling.final")

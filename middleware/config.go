@@ -1,0 +1,93 @@
+package middleware
+
+import (
+	"net/http"
+
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// Config says what [Handler] and [Transport] do. The zero value is a complete
+// configuration. It is not to be changed once it was passed on.
+type Config struct {
+	// TracerProvider makes the spans. Default: the global one of the moment,
+	// resolved with every request. With any other than otelmon's each request
+	// goes through otelhttp, and Rescue and the limit of forced samples do not
+	// apply.
+	TracerProvider trace.TracerProvider
+
+	// MeterProvider makes the instruments. Default: the global one.
+	MeterProvider metric.MeterProvider
+
+	// Propagator reads and writes the headers of the trace context and of
+	// baggage. Default: the global one of the moment.
+	Propagator propagation.TextMapPropagator
+
+	// Disable switches off what is not wanted anywhere.
+	Disable Part
+
+	// Mux is the router of a Handler, where it is not the handler itself:
+	// when middleware of the service's own stands between them. It names the
+	// route before the request is handled, also if that middleware copies the
+	// request.
+	Mux *http.ServeMux
+
+	// Route names the route for other routers than [http.ServeMux]: the
+	// pattern, never the path, or "" when there is none. It is asked before
+	// the request is handled and must not change the request. A router that
+	// knows the route only later calls [SetRoute]. Safe for concurrent use. At
+	// most 1,000 routes are told apart; the rest counts as _OTHER.
+	Route func(*http.Request) string
+
+	// Routes are options of single routes, by pattern without method and
+	// host, such as "/orders/{id}". What is given here replaces the
+	// defaults, which switch Traces off for health checks and for metrics:
+	// /health, /healthz, /live, /livez, /ready, /readyz, /-/healthy, /-/ready and
+	// /metrics. Such a request is still counted.
+	Routes map[string]Route
+
+	// Public is for a Handler at the edge, whose clients are not trusted:
+	// their trace becomes a link and has no say in sampling, and their baggage
+	// is not taken.
+	Public bool
+
+	// TraceResponse tells the client the trace of its request in the header
+	// Server-Timing, as traceparent;desc="00-...", where the tools of a
+	// browser find it. A Transport ignores it.
+	TraceResponse bool
+
+	// PropagateTo are the hosts that a Transport sends trace context and
+	// baggage to, such as "api.example.com" or, with all its subdomains,
+	// ".example.com", without port. Default: all. A Handler ignores it.
+	PropagateTo []string
+}
+
+// Route are the options of one route.
+type Route struct {
+	// Disable switches parts off for this route, besides Config.Disable.
+	Disable Part
+	// Stream tells that responses are streams, such as long polling or
+	// downloads without end: they are kept out of the latency histogram.
+	// Server-sent events and upgraded connections are recognised without it.
+	Stream bool
+}
+
+// Part is something that can be switched off. Several are combined by |.
+type Part uint8
+
+// The parts. A request whose route is only known after it was handled is part
+// of ActiveRequests in any case, and is traced.
+const (
+	// Traces are the spans; children are not recorded either.
+	Traces Part = 1 << iota
+	// Duration is http.server.request.duration, or http.client.request.duration,
+	// and their counterparts for streams.
+	Duration
+	// ActiveRequests is http.server.active_requests.
+	ActiveRequests
+	// RequestBodySize is http.server.request.body.size, or http.client.request.body.size.
+	RequestBodySize
+	// ResponseBodySize is http.server.response.body.size, or http.client.response.body.size.
+	ResponseBodySize
+)
