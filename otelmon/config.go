@@ -11,6 +11,7 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 
 	"github.com/otelmon/toolkit/exporters"
+	"github.com/otelmon/toolkit/sampling"
 )
 
 // Config says what [Setup] makes. The zero value is a complete configuration:
@@ -68,10 +69,24 @@ type Config struct {
 	// process.* metrics.
 	DisableRuntimeMetrics, DisableProcessMetrics bool
 
-	// Sampler decides at the head of a trace, and is used as it is: wrap a
+	// Sampler decides at the head of a trace. Those of package sampling are for
+	// roots and are made parent-based here; any other is used as it is: wrap a
 	// root sampler in [sdktrace.ParentBased]. Default OTEL_TRACES_SAMPLER,
 	// then parent-based with every root sampled.
 	Sampler sdktrace.Sampler
+
+	// Rescue says which requests through package middleware leave a span
+	// although their trace is not sampled. Default OTELMON_RESCUE_SLOWER_THAN
+	// and OTELMON_RESCUES_PER_SECOND, then failed ones and those of 1 s and
+	// more, at most 10 a second.
+	Rescue sampling.Rescue
+
+	// ForcedPerSecond bounds how many requests through package middleware are
+	// sampled for the sole reason that their caller says so. Above it the
+	// sampler decides as for a new trace, so that no caller can force more than
+	// that. Below zero there is no bound. Default OTELMON_FORCED_PER_SECOND,
+	// then 100.
+	ForcedPerSecond float64
 
 	// SpanProcessors and LogProcessors run before the exporters' own, which
 	// thus see what they changed. Shutdown shuts them down.

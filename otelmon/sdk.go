@@ -15,13 +15,13 @@ import (
 	sdklog "go.opentelemetry.io/otel/sdk/log"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/resource"
-	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/otelmon/toolkit/exporters"
 	"github.com/otelmon/toolkit/internal/diag"
 	"github.com/otelmon/toolkit/internal/meter"
 	"github.com/otelmon/toolkit/internal/telemetry"
+	"github.com/otelmon/toolkit/internal/tracer"
 )
 
 // overdue is how long after its deadline Shutdown waits for parts that were
@@ -44,7 +44,7 @@ type SDK struct {
 	// Nil when telemetry is disabled.
 	otlp       *exporters.OTLPPipeline
 	prometheus *exporters.PrometheusServer
-	tracer     *sdktrace.TracerProvider
+	tracer     *tracer.Provider
 	meter      *sdkmetric.MeterProvider
 	logger     *sdklog.LoggerProvider
 

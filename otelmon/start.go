@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"slices"
 	"strings"
@@ -22,6 +23,7 @@ import (
 	"github.com/otelmon/toolkit/internal/env"
 	"github.com/otelmon/toolkit/internal/meter"
 	"github.com/otelmon/toolkit/internal/process"
+	"github.com/otelmon/toolkit/internal/tracer"
 )
 
 // start makes an SDK and leads the providers to it.
@@ -73,6 +75,15 @@ func (c Config) checked(vars *env.Reader) Config {
 	}
 	if c.ShutdownTimeout < 0 {
 		vars.Add(fmt.Errorf("Config.ShutdownTimeout=%v: the default is used; accepted: a duration above 0, or 0 for the default", c.ShutdownTimeout))
+	}
+	if c.Rescue.SlowerThan < 0 {
+		vars.Add(fmt.Errorf("Config.Rescue.SlowerThan=%v: the default is used; accepted: a duration above 0, or 0 for the default", c.Rescue.SlowerThan))
+	}
+	if !(c.Rescue.PerSecond >= 0) {
+		vars.Add(fmt.Errorf("Config.Rescue.PerSecond=%v: the default is used; accepted: a number above 0, or 0 for the default", c.Rescue.PerSecond))
+	}
+	if math.IsNaN(c.ForcedPerSecond) {
+		vars.Add(errors.New("Config.ForcedPerSecond=NaN: the default is used; accepted: a number, or 0 for the default"))
 	}
 	if c.PushgatewayURL != "" && !c.underRun {
 		vars.Add(errors.New("Config.PushgatewayURL is used by Run alone; accepted: no value for Setup"))
@@ -207,10 +218,9 @@ func exemplarFilter(vars *env.Reader) exemplar.Filter {
 	return exemplar.TraceBasedFilter
 }
 
-func (c Config) newTracerProvider(res *resource.Resource, vars *env.Reader, s *SDK, to destinations) *sdktrace.TracerProvider {
+func (c Config) newTracerProvider(res *resource.Resource, vars *env.Reader, s *SDK, to destinations) *tracer.Provider {
 	options := []sdktrace.TracerProviderOption{
 		sdktrace.WithResource(res),
-		sdktrace.WithSampler(c.sampler(vars)),
 		sdktrace.WithRawSpanLimits(spanLimits(vars)),
 	}
 	for _, processor := range c.SpanProcessors {
@@ -226,7 +236,7 @@ func (c Config) newTracerProvider(res *resource.Resource, vars *env.Reader, s *S
 			options = append(options, sdktrace.WithSyncer(exporter))
 		}
 	}
-	return sdktrace.NewTracerProvider(options...)
+	return tracer.New(c.sampler(vars), c.limits(vars), options...)
 }
 
 func (c Config) newLoggerProvider(res *resource.Resource, vars *env.Reader, s *SDK, to destinations) *sdklog.LoggerProvider {

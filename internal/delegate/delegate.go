@@ -7,6 +7,7 @@ package delegate
 import (
 	"context"
 	"sync/atomic"
+	"time"
 
 	"go.opentelemetry.io/otel/log"
 	logembedded "go.opentelemetry.io/otel/log/embedded"
@@ -14,6 +15,8 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	traceembedded "go.opentelemetry.io/otel/trace/embedded"
 	tracenoop "go.opentelemetry.io/otel/trace/noop"
+
+	"github.com/otelmon/toolkit/internal/headsample"
 )
 
 // TracerProvider delegates to the provider last given to Set. Safe for
@@ -42,6 +45,26 @@ func (p *TracerProvider) Set(next trace.TracerProvider) {
 // Tracer returns a tracer that follows each later Set.
 func (p *TracerProvider) Tracer(name string, opts ...trace.TracerOption) trace.Tracer {
 	return &tracer{provider: p, name: name, opts: opts}
+}
+
+// Decide is that of the target, where it can tell.
+func (p *TracerProvider) Decide(ctx context.Context, kind trace.SpanKind) (headsample.Decision, bool) {
+	if decider, ok := (*p.next.Load()).(headsample.Decider); ok {
+		return decider.Decide(ctx, kind)
+	}
+	return headsample.Decision{}, false
+}
+
+// NeedsRoute is that of the target.
+func (p *TracerProvider) NeedsRoute() bool {
+	decider, ok := (*p.next.Load()).(headsample.Decider)
+	return ok && decider.NeedsRoute()
+}
+
+// Rescue is that of the target, where it has one.
+func (p *TracerProvider) Rescue(failed bool, duration time.Duration) bool {
+	decider, ok := (*p.next.Load()).(headsample.Decider)
+	return ok && decider.Rescue(failed, duration)
 }
 
 type tracer struct {

@@ -115,6 +115,9 @@ var prometheus = []Variable{
 var own = []Variable{
 	{"OTELMON_METRICS_DISABLED", "instrument names or patterns with * and ?, separated by commas", "", "Instruments that are not recorded, such as go.*."},
 	{"OTELMON_METRICS_PATH", "scrape or otlp", "scrape when /metrics listens beyond loopback, else otlp", "Which copy of the metrics Prometheus is to keep."},
+	{"OTELMON_RESCUES_PER_SECOND", "a whole number, 0 to 1000000", "10", "How many unsampled requests a second may leave a span because they failed or were slow. 0 rescues none."},
+	{"OTELMON_RESCUE_SLOWER_THAN", "milliseconds, 1 to 86400000", "1000", "Duration from which on an unsampled request that succeeds is slow."},
+	{"OTELMON_FORCED_PER_SECOND", "a whole number, 0 to 1000000", "100", "How many requests a second are sampled for the sole reason that their caller says so; above it the sampler decides."},
 	{"OTELMON_PROMETHEUS_WEB_CONFIG_FILE", "path of a readable web configuration file of Prometheus' exporter-toolkit", "", "TLS and basic authentication for /metrics."},
 	{"OTELMON_PUSHGATEWAY_URL", "a URL with scheme http or https", "", "Prometheus Pushgateway that otelmon.Run pushes the metrics to at the end."},
 }

@@ -11,7 +11,11 @@ package headsample
 
 import (
 	"context"
+	"encoding/binary"
+	"math/rand/v2"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -23,7 +27,7 @@ type Request struct {
 	// Method is one of the known methods, or _OTHER.
 	Method string
 	// Route is the pattern without method and host, such as /orders/{id}. Empty
-	// when it is not known, or not yet.
+	// when it is not known, not yet, or not needed.
 	Route string
 	// Path is the request's, not to be recorded.
 	Path string
@@ -54,6 +58,9 @@ type Decider interface {
 	// cannot know, such as with a sampler made by others, which may look at
 	// the attributes of the span.
 	Decide(ctx context.Context, kind trace.SpanKind) (Decision, bool)
+	// NeedsRoute tells that decisions depend on Request.Route. It is left empty
+	// otherwise: to ask the router first costs a second look-up.
+	NeedsRoute() bool
 	// Rescue reports whether a request that was not sampled is to leave a span
 	// after all, because it failed or took long. A true uses up the right to
 	// one of a limited number a second.
@@ -71,8 +78,7 @@ type Context struct {
 	// Kind is server or client.
 	Kind trace.SpanKind
 
-	decision Decision
-	pending  bool
+	pending *Decision
 }
 
 type (
@@ -93,7 +99,7 @@ func (c *Context) Value(key any) any {
 			return c
 		}
 	case pendingKey:
-		if c.pending {
+		if c.pending != nil {
 			return c
 		}
 	}
@@ -116,13 +122,13 @@ func Client(ctx context.Context) *Context {
 
 // Leave leaves the decision for the next span that is started with c. It is
 // called before c is passed on.
-func (c *Context) Leave(d Decision) { c.decision, c.pending = d, true }
+func (c *Context) Leave(d Decision) { c.pending = &d }
 
 // Pending returns the decision that was left for the span being started in
 // ctx.
 func Pending(ctx context.Context) (Decision, bool) {
 	if c, ok := ctx.Value(pendingKey{}).(*Context); ok {
-		return c.decision, true
+		return *c.pending, true
 	}
 	return Decision{}, false
 }
@@ -134,8 +140,53 @@ func Take(ctx context.Context) (Decision, bool) {
 	if !ok {
 		return Decision{}, false
 	}
-	c.pending = false
-	return c.decision, true
+	d := *c.pending
+	c.pending = nil
+	return d, true
+}
+
+// NewIDs returns the IDs of a new span: in the trace of its parent, or in a new
+// trace when the parent is not valid.
+func NewIDs(parent trace.SpanContext) (trace.TraceID, trace.SpanID) {
+	traceID := parent.TraceID()
+	for !traceID.IsValid() {
+		binary.NativeEndian.PutUint64(traceID[:8], rand.Uint64())
+		binary.NativeEndian.PutUint64(traceID[8:], rand.Uint64())
+	}
+	var spanID trace.SpanID
+	for !spanID.IsValid() {
+		binary.NativeEndian.PutUint64(spanID[:], rand.Uint64())
+	}
+	return traceID, spanID
+}
+
+// Unsampled returns the SpanContext of a new span that is not sampled.
+func Unsampled(parent trace.SpanContext) trace.SpanContext {
+	traceID, spanID := NewIDs(parent)
+	return trace.NewSpanContext(trace.SpanContextConfig{
+		TraceID:    traceID,
+		SpanID:     spanID,
+		TraceFlags: parent.TraceFlags() &^ trace.FlagsSampled,
+		TraceState: parent.TraceState(),
+	})
+}
+
+// WithoutThreshold returns the state without the sampling threshold, which says
+// how many spans a sampled one stands for.
+func WithoutThreshold(state trace.TraceState) trace.TraceState {
+	const member = "ot"
+	old := state.Get(member)
+	if old == "" {
+		return state
+	}
+	kept := slices.DeleteFunc(strings.Split(old, ";"), func(pair string) bool { return strings.HasPrefix(pair, "th:") })
+	state = state.Delete(member)
+	if len(kept) > 0 {
+		if with, err := state.Insert(member, strings.Join(kept, ";")); err == nil {
+			return with
+		}
+	}
+	return state
 }
 
 // RootSampler is implemented by the samplers of package sampling. They decide

@@ -4,11 +4,14 @@ import (
 	"context"
 	"testing"
 
+	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/otelmon/toolkit/internal/meter"
+	"github.com/otelmon/toolkit/internal/telemetry"
 )
 
 func attributes() metric.MeasurementOption {
@@ -43,5 +46,35 @@ func BenchmarkRecord(b *testing.B) {
 				}
 			})
 		}
+	}
+}
+
+// BenchmarkRecordHTTP shows what the filter of server.address and server.port costs, by who made the instrument first and
+// who records, with two readers.
+func BenchmarkRecordHTTP(b *testing.B) {
+	orders := map[string][]string{
+		"middleware":                 {telemetry.MiddlewareScope},
+		"other":                      {"other"},
+		"middleware after other":     {"other", telemetry.MiddlewareScope},
+		"other after middleware":     {telemetry.MiddlewareScope, "other"},
+		"otelhttp inside middleware": {telemetry.MiddlewareScope, otelhttp.ScopeName},
+	}
+	ctx := inside(b.Context(), trace.SpanKindServer)
+	opts := []metric.RecordOption{attributes()}
+	for name, scopes := range orders {
+		p := meter.NewProvider()
+		withTwoReaders(b, p)
+		var h metric.Float64Histogram
+		for _, scope := range scopes {
+			var err error
+			h, err = p.Meter(scope).Float64Histogram(telemetry.ServerDuration, metric.WithUnit("s"))
+			check(b, err)
+		}
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				h.Record(ctx, 0.123, opts...)
+			}
+		})
 	}
 }

@@ -72,6 +72,7 @@ func TestAdviceAboveTheLastBoundaryIsKept(t *testing.T) {
 		"nothing that reaches further":      {"x", "s", []float64{0.1, 1, 60}, nil},
 		"a batch job in seconds":            {"x", "s", []float64{10, 60, 300, 3600}, []float64{300, 3600}},
 		"a batch job in milliseconds":       {"x", "ms", []float64{60_000, 300_000}, []float64{300_000}},
+		"streams of up to four hours":       {"otelmon.http.server.stream.duration", "s", []float64{1, 60, 300, 3600, 14400}, []float64{300, 3600, 14400}},
 		"sizes":                             {"x", "By", []float64{1 << 20, 1 << 30}, []float64{1 << 30}},
 		"GenAI":                             {"gen_ai.x", "s", []float64{600, 900}, []float64{900}},
 		"8 of 16, with the last":            {"x", "s", hours(16), []float64{7200, 14400, 21600, 28800, 36000, 43200, 50400, 57600}},

@@ -4,8 +4,8 @@
 // every [Provider.Set], so that a process can shut its telemetry down and set it up again, whatever hangs meanwhile. On
 // the way it gives each histogram boundaries that fit its unit, whoever creates it, and of those that the instrument
 // advises keeps only what lies above. It lets scopes that ask for the same instrument share one, because an exporter that
-// leaves scope labels out would otherwise emit the same series twice and fail the scrape. And it keeps errors and panics
-// of callbacks from the SDK.
+// leaves scope labels out would otherwise emit the same series twice and fail the scrape. It keeps errors and panics of
+// callbacks from the SDK. And it leaves out what otelhttp records for a request that the toolkit's middleware measures.
 //
 // [Views] are the SDK views that belong with it. They filter, drop and rename, but never choose an aggregation, so that
 // each reader keeps its own choice of explicit or exponential buckets.

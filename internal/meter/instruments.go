@@ -43,7 +43,9 @@ type instrument[T any] struct {
 	id     identity
 	meter  *scopedMeter
 	create func(metric.Meter, Rules) (T, error)
-	target atomic.Pointer[target[T]] // set before a user gets the instrument
+	// restrict is nil for observables, which no request uses.
+	restrict func(next T, r restriction) T
+	target   atomic.Pointer[target[T]] // set before a user gets the instrument
 }
 
 func (i *instrument[T]) base() *instrument[T] { return i }
@@ -59,8 +61,17 @@ func (i *instrument[T]) in(gen *generation) *target[T] {
 		t = gen.share(i.id, i.meter, t).(*target[T]) //nolint:forcetypeassert // the identity determines the type
 	}
 	t.make()
-	i.point(t)
+	i.point(i.restricted(t))
 	return t
+}
+
+// restricted returns t as i is to record into it. What has no restriction pays nothing for those of others.
+func (i *instrument[T]) restricted(t *target[T]) *target[T] {
+	r := restrictionOf(i.id.name, i.meter, t.owner)
+	if i.restrict == nil || r == (restriction{}) {
+		return t
+	}
+	return &target[T]{generation: t.generation, owner: t.owner, inner: i.restrict(t.inner, r), err: t.err}
 }
 
 // point makes t the target, unless it comes late and a later generation's is there.
@@ -93,6 +104,12 @@ func obtain[T any, W interface {
 	return w, i.target.Load().err
 }
 
+func newAdder[N int64 | float64]() *adder[N] {
+	a := &adder[N]{}
+	a.restrict = func(next addTarget[N], r restriction) addTarget[N] { return restrictedAdder[N]{next, r} }
+	return a
+}
+
 // adder is every counter and up-down counter.
 type adder[N int64 | float64] struct {
 	embedded.Int64Counter
@@ -114,6 +131,12 @@ func (a *adder[N]) Add(ctx context.Context, value N, opts ...metric.AddOption) {
 
 // Enabled reports whether the current target records anything.
 func (a *adder[N]) Enabled(ctx context.Context) bool { return a.target.Load().inner.Enabled(ctx) }
+
+func newRecorder[N int64 | float64]() *recorder[N] {
+	r := &recorder[N]{}
+	r.restrict = func(next recordTarget[N], by restriction) recordTarget[N] { return restrictedRecorder[N]{next, by} }
+	return r
+}
 
 // recorder is every histogram and synchronous gauge.
 type recorder[N int64 | float64] struct {

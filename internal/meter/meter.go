@@ -25,7 +25,7 @@ type scopedMeter struct {
 func (m *scopedMeter) Int64Counter(name string, opts ...metric.Int64CounterOption) (metric.Int64Counter, error) {
 	id := identify[int64](name, metric.NewInt64CounterConfig(opts...).Unit(), sdkmetric.InstrumentKindCounter)
 	opts = slices.Clone(opts)
-	return obtain(m, id, &adder[int64]{}, func(next metric.Meter, _ Rules) (addTarget[int64], error) {
+	return obtain(m, id, newAdder[int64](), func(next metric.Meter, _ Rules) (addTarget[int64], error) {
 		return next.Int64Counter(name, opts...)
 	})
 }
@@ -34,7 +34,7 @@ func (m *scopedMeter) Int64Counter(name string, opts ...metric.Int64CounterOptio
 func (m *scopedMeter) Int64UpDownCounter(name string, opts ...metric.Int64UpDownCounterOption) (metric.Int64UpDownCounter, error) {
 	id := identify[int64](name, metric.NewInt64UpDownCounterConfig(opts...).Unit(), sdkmetric.InstrumentKindUpDownCounter)
 	opts = slices.Clone(opts)
-	return obtain(m, id, &adder[int64]{}, func(next metric.Meter, _ Rules) (addTarget[int64], error) {
+	return obtain(m, id, newAdder[int64](), func(next metric.Meter, _ Rules) (addTarget[int64], error) {
 		return next.Int64UpDownCounter(name, opts...)
 	})
 }
@@ -43,7 +43,7 @@ func (m *scopedMeter) Int64UpDownCounter(name string, opts ...metric.Int64UpDown
 func (m *scopedMeter) Int64Gauge(name string, opts ...metric.Int64GaugeOption) (metric.Int64Gauge, error) {
 	id := identify[int64](name, metric.NewInt64GaugeConfig(opts...).Unit(), sdkmetric.InstrumentKindGauge)
 	opts = slices.Clone(opts)
-	return obtain(m, id, &recorder[int64]{}, func(next metric.Meter, _ Rules) (recordTarget[int64], error) {
+	return obtain(m, id, newRecorder[int64](), func(next metric.Meter, _ Rules) (recordTarget[int64], error) {
 		return next.Int64Gauge(name, opts...)
 	})
 }
@@ -53,7 +53,7 @@ func (m *scopedMeter) Int64Histogram(name string, opts ...metric.Int64HistogramO
 	config := metric.NewInt64HistogramConfig(opts...)
 	id := identify[int64](name, config.Unit(), sdkmetric.InstrumentKindHistogram)
 	opts = slices.Clone(opts)
-	return obtain(m, id, &recorder[int64]{}, func(next metric.Meter, rules Rules) (recordTarget[int64], error) {
+	return obtain(m, id, newRecorder[int64](), func(next metric.Meter, rules Rules) (recordTarget[int64], error) {
 		if b := Boundaries(name, config.Unit(), config.ExplicitBucketBoundaries(), rules); b != nil {
 			// Last, so that it goes before what the instrument advises.
 			return next.Int64Histogram(name, append(slices.Clip(opts), metric.WithExplicitBucketBoundaries(b...))...)
@@ -66,7 +66,7 @@ func (m *scopedMeter) Int64Histogram(name string, opts ...metric.Int64HistogramO
 func (m *scopedMeter) Float64Counter(name string, opts ...metric.Float64CounterOption) (metric.Float64Counter, error) {
 	id := identify[float64](name, metric.NewFloat64CounterConfig(opts...).Unit(), sdkmetric.InstrumentKindCounter)
 	opts = slices.Clone(opts)
-	return obtain(m, id, &adder[float64]{}, func(next metric.Meter, _ Rules) (addTarget[float64], error) {
+	return obtain(m, id, newAdder[float64](), func(next metric.Meter, _ Rules) (addTarget[float64], error) {
 		return next.Float64Counter(name, opts...)
 	})
 }
@@ -75,7 +75,7 @@ func (m *scopedMeter) Float64Counter(name string, opts ...metric.Float64CounterO
 func (m *scopedMeter) Float64UpDownCounter(name string, opts ...metric.Float64UpDownCounterOption) (metric.Float64UpDownCounter, error) {
 	id := identify[float64](name, metric.NewFloat64UpDownCounterConfig(opts...).Unit(), sdkmetric.InstrumentKindUpDownCounter)
 	opts = slices.Clone(opts)
-	return obtain(m, id, &adder[float64]{}, func(next metric.Meter, _ Rules) (addTarget[float64], error) {
+	return obtain(m, id, newAdder[float64](), func(next metric.Meter, _ Rules) (addTarget[float64], error) {
 		return next.Float64UpDownCounter(name, opts...)
 	})
 }
@@ -84,7 +84,7 @@ func (m *scopedMeter) Float64UpDownCounter(name string, opts ...metric.Float64Up
 func (m *scopedMeter) Float64Gauge(name string, opts ...metric.Float64GaugeOption) (metric.Float64Gauge, error) {
 	id := identify[float64](name, metric.NewFloat64GaugeConfig(opts...).Unit(), sdkmetric.InstrumentKindGauge)
 	opts = slices.Clone(opts)
-	return obtain(m, id, &recorder[float64]{}, func(next metric.Meter, _ Rules) (recordTarget[float64], error) {
+	return obtain(m, id, newRecorder[float64](), func(next metric.Meter, _ Rules) (recordTarget[float64], error) {
 		return next.Float64Gauge(name, opts...)
 	})
 }
@@ -94,7 +94,7 @@ func (m *scopedMeter) Float64Histogram(name string, opts ...metric.Float64Histog
 	config := metric.NewFloat64HistogramConfig(opts...)
 	id := identify[float64](name, config.Unit(), sdkmetric.InstrumentKindHistogram)
 	opts = slices.Clone(opts)
-	return obtain(m, id, &recorder[float64]{}, func(next metric.Meter, rules Rules) (recordTarget[float64], error) {
+	return obtain(m, id, newRecorder[float64](), func(next metric.Meter, rules Rules) (recordTarget[float64], error) {
 		if b := Boundaries(name, config.Unit(), config.ExplicitBucketBoundaries(), rules); b != nil {
 			// Last, so that it goes before what the instrument advises.
 			return next.Float64Histogram(name, append(slices.Clip(opts), metric.WithExplicitBucketBoundaries(b...))...)

@@ -25,6 +25,11 @@ import (
 // callback of the first scope makes room for the next to observe. It is the scope of the instrument that counts, not that
 // of the meter whose RegisterCallback was called. Shared observable gauges take all observations; of the same attributes
 // the last one stays.
+//
+// Of otelhttp's instruments those called http.server.* take nothing, and are not enabled, inside a server request of the
+// toolkit's middleware, and those called http.client.* inside such a client request, since the middleware counts it. Where
+// otelhttp stands outside of the middleware, both count. A shared http.server.* instrument that the middleware asked for first
+// takes no server.address and server.port from other scopes; see [Views] for the other order.
 type Provider struct {
 	embedded.MeterProvider
 

@@ -6,57 +6,66 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 	"go.opentelemetry.io/otel/metric"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/otelmon/toolkit/internal/meter"
+	"github.com/otelmon/toolkit/internal/telemetry"
 )
 
 // allKinds makes one instrument of each kind and number type, the observable ones with callbacks that observe *value, and
 // returns a function that adds or records in the others.
 func allKinds(t testing.TB, m metric.Meter, value *int64) func(int64) {
 	t.Helper()
+	return allKindsOf(t, m, "", value, metric.WithAttributes())
+}
+
+// allKindsOf is allKinds with a prefix of the names, and an option of each measurement.
+func allKindsOf(t testing.TB, m metric.Meter, prefix string, value *int64, with metric.MeasurementOption) func(int64) {
+	t.Helper()
 	ctx := t.Context()
-	ints := metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error { o.Observe(*value); return nil })
-	floats := metric.WithFloat64Callback(func(_ context.Context, o metric.Float64Observer) error { o.Observe(float64(*value)); return nil })
-	ic, err := m.Int64Counter("int.counter")
+	ints := metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error { o.Observe(*value, with); return nil })
+	floats := metric.WithFloat64Callback(func(_ context.Context, o metric.Float64Observer) error { o.Observe(float64(*value), with); return nil })
+	ic, err := m.Int64Counter(prefix + "int.counter")
 	check(t, err)
-	iu, err := m.Int64UpDownCounter("int.updown")
+	iu, err := m.Int64UpDownCounter(prefix + "int.updown")
 	check(t, err)
-	ih, err := m.Int64Histogram("int.histogram")
+	ih, err := m.Int64Histogram(prefix + "int.histogram")
 	check(t, err)
-	ig, err := m.Int64Gauge("int.gauge")
+	ig, err := m.Int64Gauge(prefix + "int.gauge")
 	check(t, err)
-	fc, err := m.Float64Counter("float.counter")
+	fc, err := m.Float64Counter(prefix + "float.counter")
 	check(t, err)
-	fu, err := m.Float64UpDownCounter("float.updown")
+	fu, err := m.Float64UpDownCounter(prefix + "float.updown")
 	check(t, err)
-	fh, err := m.Float64Histogram("float.histogram")
+	fh, err := m.Float64Histogram(prefix + "float.histogram")
 	check(t, err)
-	fg, err := m.Float64Gauge("float.gauge")
+	fg, err := m.Float64Gauge(prefix + "float.gauge")
 	check(t, err)
-	_, err = m.Int64ObservableCounter("int.observable.counter", ints)
+	_, err = m.Int64ObservableCounter(prefix+"int.observable.counter", ints)
 	check(t, err)
-	_, err = m.Int64ObservableUpDownCounter("int.observable.updown", ints)
+	_, err = m.Int64ObservableUpDownCounter(prefix+"int.observable.updown", ints)
 	check(t, err)
-	_, err = m.Int64ObservableGauge("int.observable.gauge", ints)
+	_, err = m.Int64ObservableGauge(prefix+"int.observable.gauge", ints)
 	check(t, err)
-	_, err = m.Float64ObservableCounter("float.observable.counter", floats)
+	_, err = m.Float64ObservableCounter(prefix+"float.observable.counter", floats)
 	check(t, err)
-	_, err = m.Float64ObservableUpDownCounter("float.observable.updown", floats)
+	_, err = m.Float64ObservableUpDownCounter(prefix+"float.observable.updown", floats)
 	check(t, err)
-	_, err = m.Float64ObservableGauge("float.observable.gauge", floats)
+	_, err = m.Float64ObservableGauge(prefix+"float.observable.gauge", floats)
 	check(t, err)
 	return func(v int64) {
-		ic.Add(ctx, v)
-		iu.Add(ctx, v)
-		ih.Record(ctx, v)
-		ig.Record(ctx, v)
-		fc.Add(ctx, float64(v))
-		fu.Add(ctx, float64(v))
-		fh.Record(ctx, float64(v))
-		fg.Record(ctx, float64(v))
+		ic.Add(ctx, v, with)
+		iu.Add(ctx, v, with)
+		ih.Record(ctx, v, with)
+		ig.Record(ctx, v, with)
+		fc.Add(ctx, float64(v), with)
+		fu.Add(ctx, float64(v), with)
+		fh.Record(ctx, float64(v), with)
+		fg.Record(ctx, float64(v), with)
 	}
 }
 
@@ -221,7 +230,11 @@ func TestRecordingAllocatesNothing(t *testing.T) {
 	check(t, err)
 	h, err := p.Meter("m").Float64Histogram("h", metric.WithUnit("s"))
 	check(t, err)
-	ctx := t.Context()
+	own, err := p.Meter(telemetry.MiddlewareScope).Float64Histogram(telemetry.ServerDuration, metric.WithUnit("s"))
+	check(t, err)
+	twice, err := p.Meter(otelhttp.ScopeName).Float64Histogram(telemetry.ServerDuration, metric.WithUnit("s"))
+	check(t, err)
+	ctx := inside(t.Context(), trace.SpanKindServer)
 	attrs := attributes()
 	add, record := []metric.AddOption{attrs}, []metric.RecordOption{attrs}
 	got := testing.AllocsPerRun(1000, func() {
@@ -229,6 +242,8 @@ func TestRecordingAllocatesNothing(t *testing.T) {
 			c.Add(ctx, 1, add...)
 		}
 		h.Record(ctx, 0.1, record...)
+		own.Record(ctx, 0.1, record...)
+		twice.Record(ctx, 0.1, record...)
 	})
 	if got != 0 {
 		t.Errorf("got %v allocations, want 0", got)

@@ -2,7 +2,6 @@ package meter
 
 import (
 	"slices"
-	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
@@ -14,7 +13,9 @@ import (
 //
 // All exemplars are kept in small reservoirs with a place for the largest measurement, unless a view chose its own.
 // Instruments called http.server.* lose server.address and server.port, which come from the client's Host header and
-// would let anyone create series without bound.
+// would let anyone create series without bound. Those that the toolkit's middleware makes have no such filter, since it
+// never records the two; from what other scopes record into them the [Provider] removes them. Its observable
+// instruments have the filter as any other.
 //
 // There is no other filter by default: with any filter the SDK takes about twice as long to record, and does not heed the
 // attributes that an instrument advises, which is experimental.
@@ -60,7 +61,7 @@ func complete(stream sdkmetric.Stream, instrument sdkmetric.Instrument, rules Ru
 	if matchesAny(rules.Disabled, instrument.Name) {
 		stream.Aggregation = sdkmetric.AggregationDrop{}
 	}
-	stream.AttributeFilter = both(stream.AttributeFilter, builtInFilter(instrument.Name))
+	stream.AttributeFilter = both(stream.AttributeFilter, builtInFilter(instrument))
 	if rules.AttributeFilter != nil {
 		stream.AttributeFilter = both(stream.AttributeFilter, rules.AttributeFilter(instrument))
 	}
@@ -77,11 +78,4 @@ func both(a, b attribute.Filter) attribute.Filter {
 	default:
 		return func(kv attribute.KeyValue) bool { return a(kv) && b(kv) }
 	}
-}
-
-func builtInFilter(name string) attribute.Filter {
-	if !strings.HasPrefix(strings.ToLower(name), "http.server.") {
-		return nil
-	}
-	return func(kv attribute.KeyValue) bool { return kv.Key != "server.address" && kv.Key != "server.port" }
 }

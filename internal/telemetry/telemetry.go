@@ -14,6 +14,9 @@ const Version = "0.1.0-dev"
 // Scope is the instrumentation scope of the toolkit's own telemetry.
 const Scope = "github.com/otelmon/toolkit"
 
+// MiddlewareScope is that of the HTTP middleware.
+const MiddlewareScope = Scope + "/middleware"
+
 // SchemaURL is the version of the semantic conventions that the names follow.
 const SchemaURL = semconv.SchemaURL
 
@@ -130,6 +133,18 @@ const (
 	// ResponseAborted is a response that the handler broke off by
 	// http.ErrAbortHandler.
 	ResponseAborted = "response_aborted"
+)
+
+// Values of ErrorType of client requests that got no response, or not all of
+// it.
+const (
+	ErrorTimeout           = "timeout"
+	ErrorCanceled          = "canceled"
+	ErrorNameResolution    = "name_resolution"
+	ErrorConnectionRefused = "connection_refused"
+	ErrorConnectionReset   = "connection_reset"
+	ErrorTLS               = "tls"
+	ErrorUnexpectedEOF     = "unexpected_eof"
 )
 
 // KnownMethod returns the method as the conventions want it in attributes: as

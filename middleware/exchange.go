@@ -1,0 +1,140 @@
+package middleware
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
+
+	"github.com/otelmon/toolkit/internal/headsample"
+)
+
+// exchange is one request and its response. It is allocated once for each
+// request and never reused: a handler's goroutine may write late.
+type exchange struct {
+	headsample.Context // of the request; its parent has the inbound trace
+
+	handler *handler
+	request *http.Request // as it came
+	inner   *http.Request // as it is passed on
+	start   time.Time
+	method  method
+	route   *route // what is known before; nil when nobody asked
+	options Route
+
+	decider  headsample.Decider // of an unsampled request that may be rescued
+	nospan   unsampledSpan      // the current span of an unsampled request
+	spanned  bool               // any other has a span of its provider
+	body     countedBody
+	http1    http1
+	finished *route // what is known in the end
+
+	mu    sync.Mutex // guards what follows
+	seen  response
+	named string // by SetRoute
+}
+
+type exchangeKey struct{}
+
+// Value returns the exchange for its key.
+func (x *exchange) Value(key any) any {
+	if _, ok := key.(exchangeKey); ok {
+		return x
+	}
+	return x.Context.Value(key)
+}
+
+// SetRoute names the route of the request that ctx belongs to, for routers
+// that know it only while they handle the request: call it from their
+// middleware, with the pattern and never the path. The last call counts, and
+// goes before what Config knows. The sampler has decided by then. Without a
+// [Handler] around, or after its return, it does nothing. Safe for concurrent use.
+func SetRoute(ctx context.Context, pattern string) {
+	if x, ok := ctx.Value(exchangeKey{}).(*exchange); ok {
+		x.mu.Lock()
+		x.named = pattern
+		x.mu.Unlock()
+	}
+}
+
+// parent returns the context in which the sampler decides.
+func (x *exchange) parent() context.Context {
+	if x.handler.cfg.Public {
+		return trace.ContextWithSpanContext(x, trace.SpanContext{})
+	}
+	return x
+}
+
+// findRoute finds out the route before the request is handled.
+func (x *exchange) findRoute() {
+	x.route = x.handler.routes.of(x.request)
+	x.Request.Route = x.route.label
+}
+
+// unsampled passes the request on in a trace that is not sampled.
+func (x *exchange) unsampled(w http.ResponseWriter, r *http.Request, sc trace.SpanContext) {
+	x.nospan = unsampledSpan{context: sc, provider: x.handler.provider()}
+	x.serve(w, r.WithContext(trace.ContextWithSpan(x, &x.nospan)))
+}
+
+// serve calls the service's handler with what belongs to x.
+func (x *exchange) serve(w http.ResponseWriter, r *http.Request) {
+	x.inner = r
+	if r.Body != nil && r.Body != http.NoBody {
+		x.body.ReadCloser = r.Body
+		r.Body = &x.body
+	}
+	if x.handler.cfg.TraceResponse {
+		setTraceResponse(w, trace.SpanContextFromContext(r.Context()))
+	}
+	if x.options.Disable&ActiveRequests == 0 {
+		defer x.handler.active.begin(x.method, r.TLS != nil).Add(-1)
+	}
+	defer x.end()
+	x.handler.next.ServeHTTP(x.wrap(w), r)
+}
+
+// end finishes the exchange, and lets a panic go on: it is the service's, and
+// net/http prints the stack of where it began.
+func (x *exchange) end() {
+	panicked := recover()
+	var stack []byte
+	if panicked != nil && panicked != http.ErrAbortHandler {
+		stack = debug.Stack()
+	}
+	x.finish(panicked, stack)
+	if panicked != nil {
+		panic(panicked) //nolint:forbidigo // the service's own, with the same value
+	}
+}
+
+// countedBody counts what is read of a body.
+type countedBody struct {
+	io.ReadCloser
+	bytes atomic.Int64
+}
+
+func (b *countedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.bytes.Add(int64(n))
+	return n, err
+}
+
+// unsampledSpan is the span of a request that is not sampled.
+type unsampledSpan struct {
+	noop.Span
+	context  trace.SpanContext
+	provider trace.TracerProvider
+}
+
+// SpanContext returns the IDs that children and callees get.
+func (s *unsampledSpan) SpanContext() trace.SpanContext { return s.context }
+
+// TracerProvider returns the one that was asked.
+func (s *unsampledSpan) TracerProvider() trace.TracerProvider { return s.provider }

@@ -1,0 +1,137 @@
+package middleware
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/otelmon/toolkit/internal/telemetry"
+)
+
+// outcome is how a request ended.
+type outcome struct {
+	response
+	errorType string
+	failed    bool // the service is at fault
+	broken    bool // the response is not what the status code says
+	panicked  any
+	stack     []byte
+	elapsed   time.Duration
+}
+
+// finish tells metrics and span how the request ended.
+func (x *exchange) finish(panicked any, stack []byte) {
+	elapsed := time.Since(x.start)
+	if form := x.inner.MultipartForm; form != nil {
+		x.request.MultipartForm = form // net/http removes its files
+	}
+	x.mu.Lock()
+	seen, named := x.seen, x.named
+	x.mu.Unlock()
+	o := x.outcome(seen, panicked, stack)
+	o.elapsed = elapsed
+	x.finished = x.routeAfter(named)
+
+	ctx := x.inner.Context()
+	switch {
+	case x.spanned:
+		x.describe(trace.SpanFromContext(ctx), o)
+	case x.decider != nil && x.decider.Rescue(o.failed, elapsed):
+		ctx = x.rescue(o)
+	}
+	x.record(ctx, o)
+}
+
+func (x *exchange) outcome(seen response, panicked any, stack []byte) outcome {
+	o := outcome{response: seen, panicked: panicked, stack: stack}
+	aborted := panicked != nil && panicked == any(http.ErrAbortHandler)
+	switch {
+	case panicked != nil && !aborted:
+		o.status, o.errorType = http.StatusInternalServerError, x.handler.panicType(panicked)
+		o.failed, o.broken = true, true
+	case x.clientLeft(seen):
+		o.status, o.errorType, o.broken = 0, telemetry.ClientDisconnected, true
+	case aborted:
+		o.errorType, o.failed, o.broken = telemetry.ResponseAborted, true, true
+	case seen.status == 0 && !seen.hijacked:
+		o.status = http.StatusOK // what net/http sends for a handler that writes nothing
+		o.stream = x.options.Stream
+	case seen.status >= http.StatusInternalServerError:
+		o.errorType, o.failed = strconv.Itoa(seen.status), true
+	}
+	if x.Request.Method == http.MethodHead {
+		o.written = 0 // net/http does not send it
+	}
+	return o
+}
+
+// clientLeft tells whether the client was gone before it had a complete
+// response. For a stream to end so is not unusual.
+func (x *exchange) clientLeft(seen response) bool {
+	if seen.stream || !errors.Is(x.request.Context().Err(), context.Canceled) {
+		return false
+	}
+	return seen.length == 0 || seen.written < seen.length
+}
+
+// panicType returns the type of the value as error.type, of which a Handler
+// tells 20 apart.
+func (h *handler) panicType(value any) string {
+	const most = 20
+	name := fmt.Sprintf("%T", value)
+	if known, ok := h.panics.add(name, most, func() string { return name }); ok {
+		return known
+	}
+	return telemetry.Other
+}
+
+// routeAfter returns what is known of the route in the end: what the service
+// said; else what was known before; else the pattern that a router left in the
+// request; else what the router says when asked now.
+func (x *exchange) routeAfter(named string) *route {
+	t := &x.handler.routes
+	switch {
+	case named != "":
+		return t.get(named)
+	case t.hook == nil && x.inner.Pattern != x.request.Pattern && patternIsBounded(x.inner):
+		return t.get(x.inner.Pattern)
+	case x.route == nil:
+		x.findRoute()
+	}
+	if x.route == t.other && patternIsBounded(x.inner) {
+		return t.get(x.inner.Pattern)
+	}
+	return x.route
+}
+
+// record records the metrics of the request.
+func (x *exchange) record(ctx context.Context, o outcome) {
+	in, disabled := &x.handler.instruments, x.options.Disable|x.finished.options.Disable
+	attributes := x.finished.attributes(routeSeriesKey{
+		method:    x.method,
+		https:     x.request.TLS != nil,
+		major:     uint8(x.request.ProtoMajor),
+		minor:     uint8(x.request.ProtoMinor),
+		status:    int32(o.status),
+		errorType: o.errorType,
+	})
+	switch {
+	case disabled&Duration != 0:
+	case o.stream:
+		in.streamDuration.Record(ctx, o.elapsed.Seconds(), attributes...)
+		in.firstByte.Record(ctx, o.firstByte.Seconds(), attributes...)
+	default:
+		in.duration.Record(ctx, o.elapsed.Seconds(), attributes...)
+	}
+	if x.body.ReadCloser != nil && disabled&RequestBodySize == 0 {
+		in.requestSize.Record(ctx, x.body.bytes.Load(), attributes...)
+	}
+	if disabled&ResponseBodySize == 0 {
+		in.responseSize.Record(ctx, o.written, attributes...)
+	}
+}

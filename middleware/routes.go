@@ -1,0 +1,175 @@
+package middleware
+
+import (
+	"maps"
+	"net/http"
+	"strings"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+
+	"github.com/otelmon/toolkit/internal/telemetry"
+)
+
+const (
+	maxRoutes      = 1000 // told apart by one Handler
+	maxRouteSeries = 500  // remembered for one route; the SDK's limit is another
+	maxLabel       = 255  // bytes of a route's name
+)
+
+// routes tells what is known of the route of a request.
+type routes struct {
+	mux     *http.ServeMux
+	hook    func(*http.Request) string
+	early   bool // options of routes were given: the route must be known first
+	disable Part
+	options map[string]Route       // by route, or by path
+	known   *cache[string, *route] // by pattern
+	other   *route                 // of unmatched requests, and of what exceeds maxRoutes
+}
+
+// route is one route with its series.
+type route struct {
+	label      string // pattern without method and host; empty for the other
+	options    Route
+	configured bool // options were given, or are a default
+	names      cache[method, string]
+	series     cache[routeSeriesKey, []metric.RecordOption]
+}
+
+// routeSeriesKey is what tells the series of one route apart. All values are bounded.
+type routeSeriesKey struct {
+	method       method
+	https        bool
+	major, minor uint8 // of the protocol
+	status       int32
+	errorType    string
+}
+
+func newRoutes(cfg Config, next http.Handler) routes {
+	options := map[string]Route{}
+	for _, path := range []string{
+		"/health", "/healthz", "/live", "/livez", "/ready", "/readyz", "/-/healthy", "/-/ready", "/metrics",
+	} {
+		options[path] = Route{Disable: Traces}
+	}
+	maps.Copy(options, cfg.Routes)
+	mux := cfg.Mux
+	if own, ok := next.(*http.ServeMux); ok && mux == nil {
+		mux = own
+	}
+	return routes{
+		mux: mux, hook: cfg.Route, early: len(cfg.Routes) > 0, disable: cfg.Disable, options: options,
+		known: &cache[string, *route]{}, other: &route{options: Route{Disable: cfg.Disable}},
+	}
+}
+
+// of returns the route that will handle the request.
+func (t *routes) of(r *http.Request) *route {
+	switch {
+	case t.hook != nil:
+		return t.get(t.hook(r))
+	case t.mux != nil && patternIsBounded(r):
+		_, pattern := t.mux.Handler(r)
+		return t.get(pattern)
+	}
+	return t.other
+}
+
+// patternIsBounded is false where ServeMux may give a path of the client's for
+// the pattern: when it redirects a CONNECT.
+func patternIsBounded(r *http.Request) bool { return r.Method != http.MethodConnect && r.URL != nil }
+
+// get returns the route of a pattern, which may have a method and a host, as
+// those of ServeMux.
+func (t *routes) get(pattern string) *route {
+	if pattern == "" {
+		return t.other
+	}
+	if found, ok := t.known.get(pattern); ok {
+		return found
+	}
+	found, ok := t.known.add(pattern, maxRoutes, func() *route {
+		label := label(pattern)
+		options, configured := t.options[label]
+		options.Disable |= t.disable
+		return &route{label: label, options: options, configured: configured}
+	})
+	if !ok {
+		return t.other
+	}
+	return found
+}
+
+// label returns the value of http.route.
+func label(pattern string) string {
+	if i := strings.IndexByte(pattern, '/'); i > 0 {
+		pattern = pattern[i:]
+	}
+	return strings.ToValidUTF8(pattern[:min(len(pattern), maxLabel)], "\uFFFD")
+}
+
+// optionsOf returns what holds for a request: the options of its route, where
+// they were given, else those of its path.
+func (t *routes) optionsOf(known *route, path string) Route {
+	if known != nil && known.configured {
+		return known.options
+	}
+	options := t.options[path]
+	options.Disable |= t.disable
+	return options
+}
+
+// spanName returns the name of the conventions: method and route, or the method
+// alone.
+func (r *route) spanName(m method) string {
+	if name, ok := r.names.get(m); ok {
+		return name
+	}
+	name, _ := r.names.add(m, int(otherMethod)+1, func() string {
+		name := m.String()
+		if m == otherMethod {
+			name = "HTTP"
+		}
+		if r.label != "" {
+			name += " " + r.label
+		}
+		return name
+	})
+	return name
+}
+
+// attributes returns the options to record with in the series, without
+// allocating for one that was there before.
+func (r *route) attributes(key routeSeriesKey) []metric.RecordOption {
+	if options, ok := r.series.get(key); ok {
+		return options
+	}
+	create := func() []metric.RecordOption { return []metric.RecordOption{metric.WithAttributeSet(r.set(key))} }
+	if options, ok := r.series.add(key, maxRouteSeries, create); ok {
+		return options
+	}
+	return create()
+}
+
+func (r *route) set(key routeSeriesKey) attribute.Set {
+	label := r.label
+	if label == "" {
+		label = telemetry.Other
+	}
+	attributes := []attribute.KeyValue{
+		telemetry.HTTPMethod.String(key.method.String()),
+		telemetry.HTTPRoute.String(label),
+		telemetry.URLScheme.String(scheme(key.https)),
+	}
+	if version := protocolVersion(int(key.major), int(key.minor)); version != "" {
+		attributes = append(attributes, telemetry.ProtocolVersion.String(version))
+	}
+	if key.status != 0 {
+		attributes = append(attributes, telemetry.HTTPStatusCode.Int(int(key.status)))
+	}
+	if key.errorType != "" {
+		attributes = append(attributes, telemetry.ErrorType.String(key.errorType))
+	}
+	return attribute.NewSet(attributes...)
+}
