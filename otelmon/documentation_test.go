@@ -2,7 +2,11 @@ package otelmon_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"strings"
@@ -14,6 +18,7 @@ import (
 
 	"github.com/otelmon/toolkit/internal/env"
 	"github.com/otelmon/toolkit/internal/golden"
+	"github.com/otelmon/toolkit/middleware"
 	"github.com/otelmon/toolkit/otelmon"
 )
 
@@ -52,11 +57,11 @@ func TestReadmeShowsTheSmallestExample(t *testing.T) {
 	}
 }
 
-// The README lists what Setup emits by itself, no more and no less.
+// The README lists what Setup and the middleware emit, no more and no less.
 func TestReadmeListsTheTelemetryEmitted(t *testing.T) {
 	t.Parallel()
 	reader := sdkmetric.NewManualReader()
-	setUp(t, otelmon.Config{Readers: []sdkmetric.Reader{reader}})
+	callItself(t, setUp(t, otelmon.Config{Readers: []sdkmetric.Reader{reader}}).SDK)
 	var collected metricdata.ResourceMetrics
 	if err := reader.Collect(t.Context(), &collected); err != nil {
 		t.Fatal(err)
@@ -81,6 +86,34 @@ func TestReadmeListsTheTelemetryEmitted(t *testing.T) {
 	}
 	if diff := cmp.Diff(emitted, listed); diff != "" {
 		t.Errorf("the README differs from what is emitted (- emitted, + listed):\n%s", diff)
+	}
+}
+
+// callItself sends, through the middleware at both ends, a request with a body
+// and one that is answered by a stream.
+func callItself(t *testing.T, sdk *otelmon.SDK) {
+	t.Helper()
+	cfg := middleware.Config{TracerProvider: sdk.TracerProvider(), MeterProvider: sdk.MeterProvider()}
+	server := httptest.NewServer(middleware.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", r.Header.Get("Accept"))
+		_, _ = io.Copy(w, r.Body)
+	}), cfg))
+	defer server.Close()
+	client := http.Client{Transport: middleware.Transport(server.Client().Transport, cfg)}
+	for _, accept := range []string{"text/plain", "text/event-stream"} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL, strings.NewReader("data: 1\n\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Accept", accept)
+		response, err := client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = io.Copy(io.Discard, response.Body)
+		if err := errors.Join(err, response.Body.Close()); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

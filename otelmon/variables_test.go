@@ -138,17 +138,28 @@ func generalRows() map[string]func(*testing.T) {
 			}
 		},
 		"OTEL_TRACES_SAMPLER": func(t *testing.T) {
-			for sampler, want := range map[string]int{"always_on": 1, "always_off": 0, "traceidratio": 1, "parentbased_always_on": 1, "parentbased_always_off": 0, "parentbased_traceidratio": 1} {
-				if got := with(t, map[string]string{"OTEL_TRACES_SAMPLER": sampler}).deliver(t); len(spansOf(got)) != want {
-					t.Errorf("%s: got %d spans, want %d", sampler, len(spansOf(got)), want)
+			for sampler, want := range map[string]int{
+				"always_on": 1, "always_off": 0, "traceidratio": 1, "parentbased_always_on": 1, "parentbased_always_off": 0, "parentbased_traceidratio": 1,
+				"otelmon_ratio": 1, "otelmon_ratelimit": 1, "otelmon_adaptive": 1,
+			} {
+				s := with(t, map[string]string{"OTEL_TRACES_SAMPLER": sampler})
+				if got := s.deliver(t); len(spansOf(got)) != want || s.setupErr != nil {
+					t.Errorf("%s: got %d spans and error %v, want %d", sampler, len(spansOf(got)), s.setupErr, want)
 				}
 			}
 		},
 		"OTEL_TRACES_SAMPLER_ARG": func(t *testing.T) {
-			for argument, want := range map[string]int{"0": 0, "1": 1} {
-				got := with(t, map[string]string{"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": argument}).deliver(t)
-				if len(spansOf(got)) != want {
-					t.Errorf("ratio %s: got %d spans, want %d", argument, len(spansOf(got)), want)
+			for sampler, want := range map[string]map[string]int{
+				"traceidratio":      {"0": 0, "1": 1},
+				"otelmon_ratio":     {"0": 0, "1": 1},
+				"otelmon_ratelimit": {"0.001": 1},
+				"otelmon_adaptive":  {"0.001": 1},
+			} {
+				for argument, want := range want {
+					got := with(t, map[string]string{"OTEL_TRACES_SAMPLER": sampler, "OTEL_TRACES_SAMPLER_ARG": argument}).deliver(t)
+					if len(spansOf(got)) != want {
+						t.Errorf("%s %s: got %d spans, want %d", sampler, argument, len(spansOf(got)), want)
+					}
 				}
 			}
 		},
