@@ -59,7 +59,8 @@ type Config struct {
 
 	// PropagateTo are the hosts that a Transport sends trace context and
 	// baggage to, such as "api.example.com" or, with all its subdomains,
-	// ".example.com", without port. Default: all. A Handler ignores it.
+	// ".example.com", without port and in any case. Nil means all, an empty list
+	// none. A Handler ignores it.
 	PropagateTo []string
 }
 

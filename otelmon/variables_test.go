@@ -28,6 +28,7 @@ func TestEveryVariableIsObeyed(t *testing.T) {
 	maps.Copy(rows, otlpRows())
 	maps.Copy(rows, batchingRows())
 	maps.Copy(rows, limitRows())
+	maps.Copy(rows, limitVariableRows())
 	for _, variable := range env.Variables() {
 		row, ok := rows[variable.Name]
 		if !ok {

@@ -3,10 +3,13 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"time"
 
+	"github.com/otelmon/toolkit/middleware"
 	"github.com/otelmon/toolkit/otelmon"
 )
 
@@ -17,7 +20,12 @@ func main() {
 	}
 	slog.SetDefault(slog.New(sdk.SlogHandler(slog.NewJSONHandler(os.Stdout, nil))))
 
-	serve() // with the OpenTelemetry API and any instrumentation library, such as otelhttp
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /hello", func(w http.ResponseWriter, r *http.Request) {
+		slog.InfoContext(r.Context(), "greeting")
+		fmt.Fprintln(w, "hello")
+	})
+	serve(middleware.Handler(mux, middleware.Config{})) // until Ctrl-C
 
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()

@@ -21,11 +21,12 @@ var mix = []struct {
 	method, path, body string
 }{
 	{10, http.MethodGet, "/", ""},
-	{73, http.MethodGet, "/products/{id}", ""},
+	{71, http.MethodGet, "/products/{id}", ""},
 	{1, http.MethodGet, "/products/no-such-product", ""},
 	{5, http.MethodPost, "/orders", `{"product":"{id}","quantity":2}`},
 	{1, http.MethodPost, "/orders", `{"product":"{id}"}`}, // is refused
 	{5, http.MethodGet, "/slow", ""},
+	{2, http.MethodGet, "/stream", ""},
 	{5, http.MethodGet, "/healthz", ""},
 }
 

@@ -26,6 +26,7 @@ func TestEachRequestOfTheMixHasARoute(t *testing.T) {
 		"GET /products/7":               http.StatusOK,
 		"GET /products/no-such-product": http.StatusNotFound,
 		"GET /slow":                     http.StatusOK,
+		"GET /stream":                   http.StatusOK,
 		"GET /healthz":                  http.StatusOK,
 		`POST /orders{"product":"7","quantity":2}`: http.StatusCreated,
 		`POST /orders{"product":"7"}`:              http.StatusBadRequest,

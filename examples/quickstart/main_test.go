@@ -82,7 +82,7 @@ func pushedRequests(got faultcollector.Received) (count uint64) {
 	for _, resource := range got.Metrics[len(got.Metrics)-1].GetResourceMetrics() {
 		for _, scope := range resource.GetScopeMetrics() {
 			for _, metric := range scope.GetMetrics() {
-				if metric.GetName() == "http.server.request.duration" {
+				if name := metric.GetName(); name == "http.server.request.duration" || name == "otelmon.http.server.stream.duration" {
 					count += points(metric.GetHistogram())
 				}
 			}
@@ -135,8 +135,8 @@ func TestRunConnectsTheTraceOfAProduct(t *testing.T) {
 	}
 	want := map[string]string{
 		"GET /products/{id}": "",
-		"HTTP GET":           "GET /products/{id}",
-		"GET /stock/{id}":    "HTTP GET",
+		"GET":                "GET /products/{id}",
+		"GET /stock/{id}":    "GET",
 	}
 	if diff := cmp.Diff(want, parents); diff != "" {
 		t.Errorf("spans and their parents (-want +got):\n%s", diff)
@@ -153,7 +153,13 @@ func TestMetricsPageCountsWhatWasServed(t *testing.T) {
 		service.get(t, shop+"/products/unknown")
 		service.get(t, shop+"/slow?delay=1ms")
 	}
+	service.get(t, shop+"/nowhere")
+	service.get(t, shop+"/healthz")
+	service.fail(t, shop+"/panic")
 	want := map[string]float64{
+		"_OTHER 404":         1,
+		"/healthz 200":       1,
+		"/panic 500":         1,
 		"/products/{id} 200": times,
 		"/products/{id} 404": times,
 		"/slow 200":          times,
@@ -171,8 +177,8 @@ func TestMetricsPageCountsWhatWasServed(t *testing.T) {
 		t.Errorf("requests by route and status (-want +got):\n%s", diff)
 	}
 	service.stop(t)
-	if got := service.output.String(); !strings.HasSuffix(got, "Served 9 requests, 0 of them its own load.\n") {
-		t.Errorf("the last line does not tell of 9 requests:\n%s", got)
+	if got := service.output.String(); !strings.HasSuffix(got, "Served 12 requests, 0 of them its own load.\n") {
+		t.Errorf("the last line does not tell of 12 requests:\n%s", got)
 	}
 }
 
@@ -311,6 +317,18 @@ func (s *running) get(t *testing.T, url string) string {
 		t.Fatal(err)
 	}
 	return string(body)
+}
+
+// fail asks for a page that is broken off, over a connection of its own: on one
+// that was used before, the client would try again.
+func (s *running) fail(t *testing.T, url string) {
+	t.Helper()
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := client.Get(url)
+	if err == nil {
+		response.Body.Close()
+		t.Errorf("%s: got %s, want a connection that was closed", url, response.Status)
+	}
 }
 
 // stop ends the context, as Ctrl-C does.

@@ -13,11 +13,12 @@ import (
 	"sync/atomic"
 	"time"
 
-	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/metric/noop"
+
+	"github.com/otelmon/toolkit/middleware"
 )
 
 const (
@@ -26,10 +27,6 @@ const (
 	maxOrderBytes = 4 << 10
 	maxDelay      = 10 * time.Second
 	failEvery     = 20 // so that there are errors to look at
-
-	// statusClientClosed is what nginx made the usual number for a request
-	// that its client gave up. Nobody reads the answer, but metrics show it.
-	statusClientClosed = 499
 )
 
 type shop struct {
@@ -50,7 +47,7 @@ func newShop(stockURL string) (*shop, error) {
 		metric.WithUnit("{item}"), metric.WithDescription("Items in an accepted order."))
 	return &shop{
 		stockURL:   stockURL,
-		client:     &http.Client{Transport: otelhttp.NewTransport(http.DefaultTransport), Timeout: 2 * time.Second},
+		client:     &http.Client{Transport: middleware.Transport(nil, middleware.Config{}), Timeout: 2 * time.Second},
 		orders:     orders,
 		quantities: quantities,
 	}, errors.Join(err1, err2)
@@ -87,8 +84,7 @@ func (s *shop) product(w http.ResponseWriter, r *http.Request) {
 	stock, err := s.stock(r.Context(), id)
 	switch {
 	case r.Context().Err() != nil:
-		w.WriteHeader(statusClientClosed)
-		return
+		return // the client is gone, as the metrics say
 	case err != nil:
 		slog.ErrorContext(r.Context(), "the stock is not known", "product", id, "error", err)
 		http.Error(w, "the stock is not known", http.StatusBadGateway)
@@ -134,12 +130,11 @@ func stockHandler() http.Handler {
 			return
 		}
 		if !wait(r.Context(), time.Millisecond+rand.N(9*time.Millisecond)) {
-			w.WriteHeader(statusClientClosed)
 			return
 		}
 		writeJSON(w, http.StatusOK, id%50)
 	})
-	return otelhttp.NewHandler(mux, "stock", otelhttp.WithMeterProvider(noop.NewMeterProvider()))
+	return middleware.Handler(mux, middleware.Config{MeterProvider: noop.NewMeterProvider()})
 }
 
 type order struct {
@@ -200,7 +195,6 @@ func slow(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if !wait(r.Context(), delay) {
-		w.WriteHeader(statusClientClosed)
 		return
 	}
 	fmt.Fprintf(w, "answered after %s\n", delay)

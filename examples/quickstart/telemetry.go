@@ -8,8 +8,7 @@ import (
 	"net/http"
 	"os"
 
-	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
-
+	"github.com/otelmon/toolkit/middleware"
 	"github.com/otelmon/toolkit/otelmon"
 )
 
@@ -38,7 +37,7 @@ func stopTelemetry(ctx context.Context, sdk *otelmon.SDK) {
 	}
 }
 
-// instrument makes a span and metrics of each request.
+// instrument measures and traces each request.
 func instrument(next http.Handler) http.Handler {
-	return otelhttp.NewHandler(next, "shop")
+	return middleware.Handler(next, middleware.Config{})
 }

@@ -87,17 +87,21 @@ type (
 	pendingKey struct{}
 )
 
-// Value returns the Context itself for the keys of this package.
+// Value returns the Context itself for the keys of this package. It hides those
+// around it: what a server calls, or a RoundTripper handles in the same
+// process, is another request.
 func (c *Context) Value(key any) any {
 	switch key.(type) {
 	case serverKey:
-		if c.Kind == trace.SpanKindServer {
-			return c
+		if c.Kind != trace.SpanKindServer {
+			return nil
 		}
+		return c
 	case clientKey:
-		if c.Kind == trace.SpanKindClient {
-			return c
+		if c.Kind != trace.SpanKindClient {
+			return nil
 		}
+		return c
 	case pendingKey:
 		if c.pending != nil {
 			return c
