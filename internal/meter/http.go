@@ -24,27 +24,24 @@ const (
 type restriction struct {
 	server bool // nothing of server requests that the middleware measures
 	client bool // nothing of client requests that the middleware measures
-	host   bool // no server.address and server.port, which the target's view lets pass
+	host   bool // no server.address and server.port
 }
 
-// restrictionOf returns that of the instrument called name, in lower case, that the meter m records into a target of owner.
-func restrictionOf(name string, m, owner *scopedMeter) restriction {
+// restrictionOf returns that of the instrument called name, in lower case, of a scope. Our own middleware needs none.
+func restrictionOf(name, scope string) restriction {
 	server := strings.HasPrefix(name, serverPrefix)
 	return restriction{
-		server: server && m.scope.Name == otelhttpScope,
-		client: strings.HasPrefix(name, clientPrefix) && m.scope.Name == otelhttpScope,
-		host: server && owner.scope.Name == telemetry.MiddlewareScope &&
-			m.scope.Name != telemetry.MiddlewareScope,
+		server: server && scope == otelhttpScope,
+		client: strings.HasPrefix(name, clientPrefix) && scope == otelhttpScope,
+		host:   server && scope != telemetry.MiddlewareScope,
 	}
 }
 
-// builtInFilter returns the filter that every reader applies to the instrument, or nil.
+// builtInFilter returns the filter that every reader applies to the instrument, or nil. A synchronous one has none, since
+// it doubles what recording costs each reader; restriction.host is in its place.
 func builtInFilter(instrument sdkmetric.Instrument) attribute.Filter {
-	if !strings.HasPrefix(strings.ToLower(instrument.Name), serverPrefix) {
+	if !strings.HasPrefix(strings.ToLower(instrument.Name), serverPrefix) || synchronous(instrument.Kind) {
 		return nil
-	}
-	if instrument.Scope.Name == telemetry.MiddlewareScope && synchronous(instrument.Kind) {
-		return nil // restriction.host is in its place
 	}
 	return withoutHost
 }

@@ -228,7 +228,7 @@ func checkKinds(t *testing.T, got map[string][]string, middlewareFirst bool) {
 	}
 }
 
-func TestOnlyTheMiddlewaresOwnInstrumentsAreFreeOfTheFilter(t *testing.T) {
+func TestOnlyObservablesAreFilteredByTheSDK(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		scope string
@@ -238,7 +238,8 @@ func TestOnlyTheMiddlewaresOwnInstrumentsAreFreeOfTheFilter(t *testing.T) {
 		"the middleware's histogram":          {telemetry.MiddlewareScope, sdkmetric.InstrumentKindHistogram, false},
 		"the middleware's up-down counter":    {telemetry.MiddlewareScope, sdkmetric.InstrumentKindUpDownCounter, false},
 		"the middleware's observable counter": {telemetry.MiddlewareScope, sdkmetric.InstrumentKindObservableCounter, true},
-		"another scope's histogram":           {"other", sdkmetric.InstrumentKindHistogram, true},
+		"another scope's histogram":           {"other", sdkmetric.InstrumentKindHistogram, false},
+		"another scope's observable gauge":    {"other", sdkmetric.InstrumentKindObservableGauge, true},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -330,7 +331,6 @@ func TestOtelhttpCountsNothingTwice(t *testing.T) {
 
 func TestOnlyOtelhttpsHTTPMetricsAreLeftOutInsideTheMiddleware(t *testing.T) {
 	t.Parallel()
-	ctx := inside(inside(t.Context(), trace.SpanKindServer), trace.SpanKindClient)
 	tests := map[string]struct {
 		scope, name string
 		want        bool
@@ -346,6 +346,11 @@ func TestOnlyOtelhttpsHTTPMetricsAreLeftOutInsideTheMiddleware(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			kind := trace.SpanKindServer
+			if strings.HasPrefix(tt.name, "http.client.") {
+				kind = trace.SpanKindClient
+			}
+			ctx := inside(t.Context(), kind)
 			p := meter.NewProvider()
 			readers := withTwoReaders(t, p)
 			c, err := p.Meter(tt.scope).Int64Counter(tt.name)

@@ -67,7 +67,7 @@ func (i *instrument[T]) in(gen *generation) *target[T] {
 
 // restricted returns t as i is to record into it. What has no restriction pays nothing for those of others.
 func (i *instrument[T]) restricted(t *target[T]) *target[T] {
-	r := restrictionOf(i.id.name, i.meter, t.owner)
+	r := restrictionOf(i.id.name, i.meter.scope.Name)
 	if i.restrict == nil || r == (restriction{}) {
 		return t
 	}

@@ -28,8 +28,10 @@ import (
 //
 // Of otelhttp's instruments those called http.server.* take nothing, and are not enabled, inside a server request of the
 // toolkit's middleware, and those called http.client.* inside such a client request, since the middleware counts it. Where
-// otelhttp stands outside of the middleware, both count. A shared http.server.* instrument that the middleware asked for first
-// takes no server.address and server.port from other scopes; see [Views] for the other order.
+// otelhttp stands outside of the middleware, both count.
+//
+// Instruments called http.server.* take no server.address and server.port, which come from the client's Host header and
+// would let anyone create series without bound. The middleware's own never have them and are not searched for them.
 type Provider struct {
 	embedded.MeterProvider
 

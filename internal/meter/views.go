@@ -12,10 +12,8 @@ import (
 // because the SDK does not: of two views that match an instrument and give it the same name, the second is ignored.
 //
 // All exemplars are kept in small reservoirs with a place for the largest measurement, unless a view chose its own.
-// Instruments called http.server.* lose server.address and server.port, which come from the client's Host header and
-// would let anyone create series without bound. Those that the toolkit's middleware makes have no such filter, since it
-// never records the two; from what other scopes record into them the [Provider] removes them. Its observable
-// instruments have the filter as any other.
+// Observable instruments called http.server.* lose server.address and server.port, as the synchronous ones do in the
+// [Provider].
 //
 // There is no other filter by default: with any filter the SDK takes about twice as long to record, and does not heed the
 // attributes that an instrument advises, which is experimental.

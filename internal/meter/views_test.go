@@ -17,7 +17,9 @@ import (
 func keysByName(t *testing.T, rules meter.Rules, name string) map[string][]string {
 	t.Helper()
 	reader := sdkmetric.NewManualReader()
-	h, err := newSDK(t, rules, reader).Meter("m").Float64Histogram(name, metric.WithUnit("s"), metric.WithDescription("of it"))
+	provider := meter.NewProvider()
+	provider.Set(newSDK(t, rules, reader), rules)
+	h, err := provider.Meter("m").Float64Histogram(name, metric.WithUnit("s"), metric.WithDescription("of it"))
 	check(t, err)
 	h.Record(t.Context(), 1, metric.WithAttributes(attribute.String("a", ""), attribute.String("b", ""), attribute.String("c", ""),
 		attribute.String("server.address", "x.example"), attribute.Int("server.port", 1)))
