@@ -26,13 +26,14 @@ type exchange struct {
 	start   time.Time
 	method  method
 	route   *route // what is known before; nil when nobody asked
-	options Route
+	options Route  // SetRoute may set Stream, under mu
 
 	decider  headsample.Decider // of an unsampled request that may be rescued
 	nospan   unsampledSpan      // the current span of an unsampled request
 	spanned  bool               // any other has a span of its provider
 	body     countedBody
 	http1    http1
+	returned bool   // the handler did, neither by a panic nor by runtime.Goexit
 	finished *route // what is known in the end
 
 	mu    sync.Mutex // guards what follows
@@ -59,6 +60,7 @@ func SetRoute(ctx context.Context, pattern string) {
 	if x, ok := ctx.Value(exchangeKey{}).(*exchange); ok {
 		x.mu.Lock()
 		x.named = pattern
+		x.options.Stream = x.options.Stream || x.handler.routes.get(pattern).options.Stream
 		x.mu.Unlock()
 	}
 }
@@ -86,7 +88,7 @@ func (x *exchange) unsampled(w http.ResponseWriter, r *http.Request, sc trace.Sp
 // serve calls the service's handler with what belongs to x.
 func (x *exchange) serve(w http.ResponseWriter, r *http.Request) {
 	x.inner = r
-	if r.Body != nil && r.Body != http.NoBody {
+	if r.Body != nil && r.Body != http.NoBody && r.ContentLength != 0 { // with HTTP/2 there is a reader in any case
 		x.body.ReadCloser = r.Body
 		r.Body = &x.body
 	}
@@ -98,6 +100,7 @@ func (x *exchange) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	defer x.end()
 	x.handler.next.ServeHTTP(x.wrap(w), r)
+	x.returned = true
 }
 
 // end finishes the exchange, and lets a panic go on: it is the service's, and
@@ -105,7 +108,7 @@ func (x *exchange) serve(w http.ResponseWriter, r *http.Request) {
 func (x *exchange) end() {
 	panicked := recover()
 	var stack []byte
-	if panicked != nil && panicked != http.ErrAbortHandler {
+	if panicked != nil && panicked != any(http.ErrAbortHandler) { // as net/http does it
 		stack = debug.Stack()
 	}
 	x.finish(panicked, stack)

@@ -2,7 +2,6 @@ package middleware
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -19,6 +18,7 @@ type outcome struct {
 	errorType string
 	failed    bool // the service is at fault
 	broken    bool // the response is not what the status code says
+	began     bool // something of it was sent
 	panicked  any
 	stack     []byte
 	elapsed   time.Duration
@@ -31,10 +31,10 @@ func (x *exchange) finish(panicked any, stack []byte) {
 		x.request.MultipartForm = form // net/http removes its files
 	}
 	x.mu.Lock()
-	seen, named := x.seen, x.named
+	seen, named, streams := x.seen, x.named, x.options.Stream
 	x.mu.Unlock()
-	o := x.outcome(seen, panicked, stack)
-	o.elapsed = elapsed
+	o := x.outcome(seen, elapsed, panicked, stack)
+	o.stream = seen.stream || streams
 	x.finished = x.routeAfter(named)
 
 	ctx := x.inner.Context()
@@ -47,20 +47,20 @@ func (x *exchange) finish(panicked any, stack []byte) {
 	x.record(ctx, o)
 }
 
-func (x *exchange) outcome(seen response, panicked any, stack []byte) outcome {
-	o := outcome{response: seen, panicked: panicked, stack: stack}
-	aborted := panicked != nil && panicked == any(http.ErrAbortHandler)
+func (x *exchange) outcome(seen response, elapsed time.Duration, panicked any, stack []byte) outcome {
+	o := outcome{response: seen, elapsed: elapsed, panicked: panicked, stack: stack}
+	o.began = seen.status != 0 || seen.hijacked
 	switch {
-	case panicked != nil && !aborted:
+	case stack != nil:
 		o.status, o.errorType = http.StatusInternalServerError, x.handler.panicType(panicked)
 		o.failed, o.broken = true, true
 	case x.clientLeft(seen):
 		o.status, o.errorType, o.broken = 0, telemetry.ClientDisconnected, true
-	case aborted:
+	case !x.returned: // by http.ErrAbortHandler or runtime.Goexit
 		o.errorType, o.failed, o.broken = telemetry.ResponseAborted, true, true
-	case seen.status == 0 && !seen.hijacked:
+	case !o.began:
 		o.status = http.StatusOK // what net/http sends for a handler that writes nothing
-		o.stream = x.options.Stream
+		o.began, o.firstByte = true, elapsed
 	case seen.status >= http.StatusInternalServerError:
 		o.errorType, o.failed = strconv.Itoa(seen.status), true
 	}
@@ -71,9 +71,11 @@ func (x *exchange) outcome(seen response, panicked any, stack []byte) outcome {
 }
 
 // clientLeft tells whether the client was gone before it had a complete
-// response. For a stream to end so is not unusual.
+// response. For a stream to end so is not unusual. Who cancels the context for
+// another reason, such as the end of the service, says so in its cause.
 func (x *exchange) clientLeft(seen response) bool {
-	if seen.stream || !errors.Is(x.request.Context().Err(), context.Canceled) {
+	cause := context.Cause(x.request.Context())
+	if seen.stream || cause != context.Canceled { //nolint:errorlint // the cause of signal.NotifyContext says that it is this one too
 		return false
 	}
 	return seen.length == 0 || seen.written < seen.length
@@ -92,7 +94,8 @@ func (h *handler) panicType(value any) string {
 
 // routeAfter returns what is known of the route in the end: what the service
 // said; else what was known before; else the pattern that a router left in the
-// request; else what the router says when asked now.
+// request; else what the router says when asked now. A router that has no route
+// for the request is believed, whatever stands around the Handler.
 func (x *exchange) routeAfter(named string) *route {
 	t := &x.handler.routes
 	switch {
@@ -103,7 +106,7 @@ func (x *exchange) routeAfter(named string) *route {
 	case x.route == nil:
 		x.findRoute()
 	}
-	if x.route == t.other && patternIsBounded(x.inner) {
+	if x.route == t.other && t.mux == nil && patternIsBounded(x.inner) {
 		return t.get(x.inner.Pattern)
 	}
 	return x.route
@@ -124,7 +127,9 @@ func (x *exchange) record(ctx context.Context, o outcome) {
 	case disabled&Duration != 0:
 	case o.stream:
 		in.streamDuration.Record(ctx, o.elapsed.Seconds(), attributes...)
-		in.firstByte.Record(ctx, o.firstByte.Seconds(), attributes...)
+		if o.began {
+			in.firstByte.Record(ctx, o.firstByte.Seconds(), attributes...)
+		}
 	default:
 		in.duration.Record(ctx, o.elapsed.Seconds(), attributes...)
 	}

@@ -15,13 +15,14 @@ const (
 	maxRoutes      = 1000 // told apart by one Handler
 	maxRouteSeries = 500  // remembered for one route; the SDK's limit is another
 	maxLabel       = 255  // bytes of a route's name
+	maxPattern     = 1024 // bytes of a pattern, which may have method and host
 )
 
 // routes tells what is known of the route of a request.
 type routes struct {
 	mux     *http.ServeMux
 	hook    func(*http.Request) string
-	early   bool // options of routes were given: the route must be known first
+	early   bool // the route must be known first, for its options or because the hook expects it
 	disable Part
 	options map[string]Route       // by route, or by path
 	known   *cache[string, *route] // by pattern
@@ -59,7 +60,7 @@ func newRoutes(cfg Config, next http.Handler) routes {
 		mux = own
 	}
 	return routes{
-		mux: mux, hook: cfg.Route, early: len(cfg.Routes) > 0, disable: cfg.Disable, options: options,
+		mux: mux, hook: cfg.Route, early: len(cfg.Routes) > 0 || cfg.Route != nil, disable: cfg.Disable, options: options,
 		known: &cache[string, *route]{}, other: &route{options: Route{Disable: cfg.Disable}},
 	}
 }
@@ -72,6 +73,8 @@ func (t *routes) of(r *http.Request) *route {
 	case t.mux != nil && patternIsBounded(r):
 		_, pattern := t.mux.Handler(r)
 		return t.get(pattern)
+	case t.mux == nil && patternIsBounded(r):
+		return t.get(r.Pattern) // of a router around the Handler
 	}
 	return t.other
 }
@@ -83,8 +86,11 @@ func patternIsBounded(r *http.Request) bool { return r.Method != http.MethodConn
 // get returns the route of a pattern, which may have a method and a host, as
 // those of ServeMux.
 func (t *routes) get(pattern string) *route {
-	if pattern == "" {
+	switch {
+	case pattern == "":
 		return t.other
+	case len(pattern) > maxPattern:
+		pattern = strings.Clone(label(pattern)) // what is remembered has a bound
 	}
 	if found, ok := t.known.get(pattern); ok {
 		return found

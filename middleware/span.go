@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
 	"reflect"
 	"sync/atomic"
 
@@ -25,7 +26,7 @@ func (h *handler) spanned(w http.ResponseWriter, r *http.Request) {
 		x.spanned = true
 		x.serve(w, r)
 	case *rescue:
-		x.describe(w, r)
+		x.describe(r.Context())
 	}
 }
 
@@ -48,24 +49,14 @@ func (x *exchange) name() string {
 	return x.route.spanName(x.method)
 }
 
-// describe adds to the span what otelhttp leaves out. A response that is not
-// what its status code says is described completely, and ends the span, so
-// that otelhttp adds no more.
+// describe adds to the span what is known in the end, and ends it, so that
+// otelhttp adds no more: it sees neither panics nor what is copied by ReadFrom.
 func (x *exchange) describe(span trace.Span, o outcome) {
 	if !span.IsRecording() {
 		return
 	}
-	if x.finished.label != "" {
-		span.SetAttributes(telemetry.HTTPRoute.String(x.finished.label))
-	}
 	if x.finished != x.route {
 		span.SetName(x.name())
-	}
-	if o.errorType != "" {
-		span.SetAttributes(telemetry.ErrorType.String(o.errorType))
-	}
-	if x.request.ProtoMajor > 1 {
-		span.SetAttributes(telemetry.ProtocolVersion.String(protocolVersion(x.request.ProtoMajor, x.request.ProtoMinor)))
 	}
 	if o.stack != nil {
 		span.AddEvent(telemetry.Exception, trace.WithAttributes(
@@ -74,19 +65,33 @@ func (x *exchange) describe(span trace.Span, o outcome) {
 			telemetry.ExceptionStacktrace.String(string(o.stack)),
 		))
 	}
-	if !o.broken {
-		return
-	}
-	if o.failed {
+	switch {
+	case o.broken && o.failed:
 		span.SetStatus(codes.Error, o.errorType)
+	case o.failed:
+		span.SetStatus(codes.Error, "") // the status code says it
 	}
 	span.SetAttributes(x.result(o)...)
 	span.End()
 }
 
-// result returns what is known of the response, without what is zero.
+// result returns the attributes that are known in the end, without what is
+// zero, and those that otelhttp names otherwise.
 func (x *exchange) result(o outcome) []attribute.KeyValue {
 	var attributes []attribute.KeyValue
+	switch method := x.method.String(); method {
+	case "QUERY", telemetry.Other:
+		attributes = append(attributes, telemetry.HTTPMethod.String(method))
+	}
+	if x.finished.label != "" {
+		attributes = append(attributes, telemetry.HTTPRoute.String(x.finished.label))
+	}
+	if x.request.ProtoMajor == 2 || x.request.ProtoMajor == 3 {
+		attributes = append(attributes, telemetry.ProtocolVersion.String(protocolVersion(x.request.ProtoMajor, 0)))
+	}
+	if o.errorType != "" {
+		attributes = append(attributes, telemetry.ErrorType.String(o.errorType))
+	}
 	if o.status != 0 {
 		attributes = append(attributes, telemetry.HTTPStatusCode.Int(o.status))
 	}
@@ -132,19 +137,16 @@ func (x *exchange) rescue(o outcome) context.Context {
 	})
 	again := x.request.WithContext(otelhttp.ContextWithStartTime(c, x.start))
 	again.Body = http.NoBody
+	again.URL = &url.URL{Path: x.Request.Path} // the handler may have changed that of the request
 	x.handler.spans.ServeHTTP(&discard{header: http.Header{}}, again)
 	return c.spanned
 }
 
-// describe tells otelhttp how the request ended.
-func (c *rescue) describe(w http.ResponseWriter, r *http.Request) {
-	c.spanned = r.Context()
-	span := trace.SpanFromContext(c.spanned)
+// describe describes the span that otelhttp made.
+func (c *rescue) describe(ctx context.Context) {
+	c.spanned = ctx
+	span := trace.SpanFromContext(ctx)
 	span.SetAttributes(telemetry.SamplingRescued.Bool(true))
-	if !c.outcome.broken {
-		span.SetAttributes(c.x.result(c.outcome)...)
-		w.WriteHeader(max(c.outcome.status, http.StatusOK))
-	}
 	c.x.describe(span, c.outcome)
 }
 

@@ -21,9 +21,9 @@ type response struct {
 	firstByte time.Duration // of a stream, since the request came
 }
 
-// sends notes that the response begins with the status code. The first call
-// counts, as for the client.
-func (x *exchange) sends(code int, header http.Header) {
+// sends notes that the response began with the status code, some time ago. The
+// first call counts, as for the client.
+func (x *exchange) sends(code int, w http.ResponseWriter, ago time.Duration) {
 	if code >= 100 && code <= 199 && code != http.StatusSwitchingProtocols {
 		return
 	}
@@ -33,12 +33,40 @@ func (x *exchange) sends(code int, header http.Header) {
 		return
 	}
 	x.seen.status = code
-	if declared := header["Content-Length"]; len(declared) > 0 {
-		x.seen.length, _ = strconv.ParseInt(declared[0], 10, 64)
+	header := w.Header()
+	if declared := first(header["Content-Length"]); declared != "" {
+		x.seen.length = length(declared)
 	}
 	if code == http.StatusSwitchingProtocols || x.options.Stream || isEventStream(first(header["Content-Type"])) {
-		x.seen.stream, x.seen.firstByte = true, time.Since(x.start)
+		x.seen.stream, x.seen.firstByte = true, time.Since(x.start)-ago
 	}
+}
+
+// length returns a Content-Length, 0 for what net/http does not send.
+func length(declared string) int64 {
+	n, err := strconv.ParseInt(declared, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return max(n, 0)
+}
+
+// sendsHeader calls next before it notes the code, which next may refuse with a panic.
+func (x *exchange) sendsHeader(w http.ResponseWriter, code int, next func(int)) {
+	next(code)
+	x.sends(code, w, 0)
+}
+
+// sendsFrom copies src by next. The response only begins if src has a byte:
+// when reading it fails at once, the status code is still open.
+func (x *exchange) sendsFrom(w http.ResponseWriter, src io.Reader, next func(io.Reader) (int64, error)) (int64, error) {
+	begun := time.Now()
+	n, err := next(src)
+	if n > 0 {
+		x.sends(http.StatusOK, w, time.Since(begun))
+		x.wrote(n)
+	}
+	return n, err
 }
 
 func (x *exchange) wrote(bytes int64) {
@@ -71,27 +99,35 @@ func first(values []string) string {
 }
 
 // wrap returns a writer that notes what is sent, with exactly the optional
-// interfaces of w. That of net/http's server for HTTP/1 is known here, since
-// it then takes no allocation where httpsnoop takes twenty.
+// interfaces of w. Those of net/http's servers are known here, since they then
+// take one allocation at most where httpsnoop takes twenty.
 func (x *exchange) wrap(w http.ResponseWriter) http.ResponseWriter {
-	if known, ok := w.(http1Writer); ok {
-		if _, more := w.(http.Pusher); !more {
-			x.http1 = http1{known, x}
-			return &x.http1
-		}
+	known, ok := w.(serverWriter)
+	if !ok {
+		return httpsnoop.Wrap(w, x.hooks(w))
+	}
+	_, hijacks := w.(http.Hijacker)
+	_, reads := w.(io.ReaderFrom)
+	_, pushes := w.(http.Pusher)
+	switch {
+	case hijacks && reads && !pushes:
+		x.http1 = http1{observed{known, x}}
+		return &x.http1
+	case pushes && !hijacks && !reads:
+		return &http2{observed{known, x}}
 	}
 	return httpsnoop.Wrap(w, x.hooks(w))
 }
 
 func (x *exchange) hooks(w http.ResponseWriter) httpsnoop.Hooks {
-	sends := func(code int) { x.sends(code, w.Header()) }
+	sends := func() { x.sends(http.StatusOK, w, 0) }
 	return httpsnoop.Hooks{
 		WriteHeader: func(next httpsnoop.WriteHeaderFunc) httpsnoop.WriteHeaderFunc {
-			return func(code int) { sends(code); next(code) }
+			return func(code int) { x.sendsHeader(w, code, next) }
 		},
 		Write: func(next httpsnoop.WriteFunc) httpsnoop.WriteFunc {
 			return func(p []byte) (int, error) {
-				sends(http.StatusOK)
+				sends()
 				n, err := next(p)
 				x.wrote(int64(n))
 				return n, err
@@ -99,7 +135,7 @@ func (x *exchange) hooks(w http.ResponseWriter) httpsnoop.Hooks {
 		},
 		WriteString: func(next httpsnoop.WriteStringFunc) httpsnoop.WriteStringFunc {
 			return func(s string) (int, error) {
-				sends(http.StatusOK)
+				sends()
 				n, err := next(s)
 				x.wrote(int64(n))
 				return n, err
@@ -107,17 +143,14 @@ func (x *exchange) hooks(w http.ResponseWriter) httpsnoop.Hooks {
 		},
 		ReadFrom: func(next httpsnoop.ReadFromFunc) httpsnoop.ReadFromFunc {
 			return func(src io.Reader) (int64, error) {
-				sends(http.StatusOK)
-				n, err := next(src)
-				x.wrote(n)
-				return n, err
+				return x.sendsFrom(w, src, next)
 			}
 		},
 		Flush: func(next httpsnoop.FlushFunc) httpsnoop.FlushFunc {
-			return func() { sends(http.StatusOK); next() }
+			return func() { sends(); next() }
 		},
 		FlushError: func(next httpsnoop.FlushErrorFunc) httpsnoop.FlushErrorFunc {
-			return func() error { sends(http.StatusOK); return next() }
+			return func() error { sends(); return next() }
 		},
 		Hijack: func(next httpsnoop.HijackFunc) httpsnoop.HijackFunc {
 			return func() (net.Conn, *bufio.ReadWriter, error) {
@@ -129,12 +162,11 @@ func (x *exchange) hooks(w http.ResponseWriter) httpsnoop.Hooks {
 	}
 }
 
-// http1Writer has the methods of the writer of net/http's server for HTTP/1.
-type http1Writer interface {
+// serverWriter has the methods that the writers of net/http's servers for
+// HTTP/1 and HTTP/2 share.
+type serverWriter interface {
 	http.ResponseWriter
 	http.Flusher
-	http.Hijacker
-	io.ReaderFrom
 	io.StringWriter
 	CloseNotify() <-chan bool
 	FlushError() error
@@ -143,54 +175,61 @@ type http1Writer interface {
 	EnableFullDuplex() error
 }
 
-// http1 does with an http1Writer what [exchange.hooks] do with any.
-type http1 struct {
-	http1Writer
+// observed does with a serverWriter what [exchange.hooks] do with any.
+type observed struct {
+	serverWriter
 	x *exchange
 }
 
-func (w *http1) Unwrap() http.ResponseWriter { return w.http1Writer }
+func (w *observed) Unwrap() http.ResponseWriter { return w.serverWriter }
 
-func (w *http1) sends(code int) { w.x.sends(code, w.Header()) }
+func (w *observed) sends() { w.x.sends(http.StatusOK, w.serverWriter, 0) }
 
-func (w *http1) WriteHeader(code int) {
-	w.sends(code)
-	w.http1Writer.WriteHeader(code)
+func (w *observed) WriteHeader(code int) {
+	w.x.sendsHeader(w.serverWriter, code, w.serverWriter.WriteHeader)
 }
 
-func (w *http1) Write(p []byte) (int, error) {
-	w.sends(http.StatusOK)
-	n, err := w.http1Writer.Write(p)
+func (w *observed) Write(p []byte) (int, error) {
+	w.sends()
+	n, err := w.serverWriter.Write(p)
 	w.x.wrote(int64(n))
 	return n, err
 }
 
-func (w *http1) WriteString(s string) (int, error) {
-	w.sends(http.StatusOK)
-	n, err := w.http1Writer.WriteString(s)
+func (w *observed) WriteString(s string) (int, error) {
+	w.sends()
+	n, err := w.serverWriter.WriteString(s)
 	w.x.wrote(int64(n))
 	return n, err
 }
+
+func (w *observed) Flush() {
+	w.sends()
+	w.serverWriter.Flush()
+}
+
+func (w *observed) FlushError() error {
+	w.sends()
+	return w.serverWriter.FlushError()
+}
+
+// http1 is the writer of an HTTP/1 server.
+type http1 struct{ observed }
 
 func (w *http1) ReadFrom(src io.Reader) (int64, error) {
-	w.sends(http.StatusOK)
-	n, err := w.http1Writer.ReadFrom(src)
-	w.x.wrote(n)
-	return n, err
-}
-
-func (w *http1) Flush() {
-	w.sends(http.StatusOK)
-	w.http1Writer.Flush()
-}
-
-func (w *http1) FlushError() error {
-	w.sends(http.StatusOK)
-	return w.http1Writer.FlushError()
+	next := w.serverWriter.(io.ReaderFrom) //nolint:forcetypeassert // wrap has looked
+	return w.x.sendsFrom(w.serverWriter, src, next.ReadFrom)
 }
 
 func (w *http1) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	conn, rw, err := w.http1Writer.Hijack()
+	conn, rw, err := w.serverWriter.(http.Hijacker).Hijack() //nolint:forcetypeassert // wrap has looked
 	w.x.hijacks(err)
 	return conn, rw, err
+}
+
+// http2 is the writer of an HTTP/2 server.
+type http2 struct{ observed }
+
+func (w *http2) Push(target string, options *http.PushOptions) error {
+	return w.serverWriter.(http.Pusher).Push(target, options) //nolint:forcetypeassert // wrap has looked
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"go.opentelemetry.io/otel/attribute"
@@ -16,6 +17,8 @@ import (
 	tracenoop "go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/otelmon/toolkit/internal/delegate"
+	"github.com/otelmon/toolkit/internal/tracer"
+	"github.com/otelmon/toolkit/sampling"
 )
 
 func newSpans() (*tracetest.InMemoryExporter, *sdktrace.TracerProvider) {
@@ -204,5 +207,35 @@ func TestNoAllocationsAdded(t *testing.T) { // not parallel: it counts allocatio
 				t.Errorf("got %v allocations, want %v", got, want)
 			}
 		})
+	}
+}
+
+// The provider is a Decider exactly where its target is one.
+func TestDecisionIsThatOfTheTarget(t *testing.T) {
+	t.Parallel()
+	limits := tracer.Limits{RescuesPerSecond: 1000, SlowerThan: time.Second}
+	tests := map[string]struct {
+		target                    trace.TracerProvider
+		decides, byRoute, rescues bool
+	}{
+		"no target":                {nil, false, false, false},
+		"a target of others":       {sdktrace.NewTracerProvider(), false, false, false},
+		"otelmon's":                {tracer.New(sdktrace.AlwaysSample(), limits), true, false, true},
+		"otelmon's, by route":      {tracer.New(sampling.Adaptive(1), limits), true, true, true},
+		"otelmon's, never rescued": {tracer.New(sdktrace.AlwaysSample(), tracer.Limits{}), true, false, false},
+	}
+	provider := delegate.NewTracerProvider() // the same for all, so that each follows the last
+	for name, tt := range tests {
+		provider.Set(tt.target)
+		decision, decides := provider.Decide(t.Context(), trace.SpanKindServer)
+		if decides != tt.decides || decision.SpanContext.IsValid() != tt.decides {
+			t.Errorf("%s: got %+v, %v", name, decision, decides)
+		}
+		if got := provider.NeedsRoute(); got != tt.byRoute {
+			t.Errorf("%s: needs the route: %v", name, got)
+		}
+		if got := provider.Rescue(true, 0); got != tt.rescues {
+			t.Errorf("%s: rescues: %v", name, got)
+		}
 	}
 }

@@ -1,0 +1,132 @@
+package headsample_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/otelmon/toolkit/internal/headsample"
+)
+
+type key struct{}
+
+func newContext(parent context.Context, kind trace.SpanKind) *headsample.Context {
+	return &headsample.Context{Context: parent, Kind: kind}
+}
+
+func TestContextIsFoundByItsKind(t *testing.T) {
+	t.Parallel()
+	server := newContext(context.WithValue(t.Context(), key{}, "kept"), trace.SpanKindServer)
+	client := newContext(server, trace.SpanKindClient)
+	tests := map[string]struct {
+		ctx            context.Context
+		server, client *headsample.Context
+	}{
+		"neither":    {t.Context(), nil, nil},
+		"a server's": {server, server, nil},
+		"a client's hides the server's around it": {client, nil, client},
+		"a context derived from it":               {context.WithoutCancel(client), nil, client},
+		"one of another kind":                     {newContext(t.Context(), trace.SpanKindInternal), nil, nil},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := headsample.Server(tt.ctx); got != tt.server {
+				t.Errorf("got server %v, want %v", got, tt.server)
+			}
+			if got := headsample.Client(tt.ctx); got != tt.client {
+				t.Errorf("got client %v, want %v", got, tt.client)
+			}
+		})
+	}
+	if got := client.Value(key{}); got != "kept" {
+		t.Errorf("got %v, want the value of the context around", got)
+	}
+}
+
+func TestDecisionIsTakenOnce(t *testing.T) {
+	t.Parallel()
+	server := newContext(t.Context(), trace.SpanKindServer)
+	if _, ok := headsample.Pending(server); ok {
+		t.Error("a decision is there that nobody left")
+	}
+	if _, ok := headsample.Take(server); ok {
+		t.Error("a decision is taken that nobody left")
+	}
+	left := headsample.Decision{Recording: true, SpanContext: headsample.Unsampled(trace.SpanContext{})}
+	server.Leave(left)
+	client := newContext(server, trace.SpanKindClient)
+	for _, ctx := range []context.Context{server, client} {
+		if got, ok := headsample.Pending(ctx); !ok || got.SpanContext.SpanID() != left.SpanContext.SpanID() {
+			t.Errorf("got %v, %v; want what was left", got, ok)
+		}
+	}
+	if got, ok := headsample.Take(client); !ok || got.SpanContext.SpanID() != left.SpanContext.SpanID() {
+		t.Errorf("got %v, %v; want what was left", got, ok)
+	}
+	if _, ok := headsample.Take(server); ok {
+		t.Error("the decision is taken twice")
+	}
+	if _, ok := headsample.Pending(server); ok {
+		t.Error("the decision is still there")
+	}
+}
+
+func TestIDsAreNew(t *testing.T) {
+	t.Parallel()
+	parent := headsample.Unsampled(trace.SpanContext{})
+	spans, traces := map[trace.SpanID]bool{}, map[trace.TraceID]bool{}
+	for range 1000 {
+		traceID, spanID := headsample.NewIDs(parent)
+		if traceID != parent.TraceID() || !spanID.IsValid() || spans[spanID] {
+			t.Fatalf("got %s %s", traceID, spanID)
+		}
+		spans[spanID] = true
+		traceID, _ = headsample.NewIDs(trace.SpanContext{})
+		if !traceID.IsValid() || traces[traceID] {
+			t.Fatalf("got %s", traceID)
+		}
+		traces[traceID] = true
+	}
+}
+
+func TestUnsampledKeepsAllButTheFlag(t *testing.T) {
+	t.Parallel()
+	state, err := trace.ParseTraceState("vendor=1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const random = trace.TraceFlags(2)
+	parent := headsample.Unsampled(trace.SpanContext{}).WithTraceFlags(random | trace.FlagsSampled).WithTraceState(state).WithRemote(true)
+	got := headsample.Unsampled(parent)
+	if got.SpanID() == parent.SpanID() || !got.Equal(parent.WithTraceFlags(random).WithSpanID(got.SpanID()).WithRemote(false)) {
+		t.Errorf("got %v of %v", got, parent)
+	}
+}
+
+func TestWithoutThreshold(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct{ state, want string }{
+		"nothing":                {"", ""},
+		"another's member":       {"vendor=th:8", "vendor=th:8"},
+		"the threshold alone":    {"ot=th:8", ""},
+		"a threshold and others": {"ot=p:1;th:8;rv:00000000000001,vendor=1", "ot=p:1;rv:00000000000001,vendor=1"},
+		"others":                 {"ot=rv:00000000000001,vendor=1", "ot=rv:00000000000001,vendor=1"},
+		"two thresholds":         {"ot=th:8;th:c", ""},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			state, err := trace.ParseTraceState(tt.state)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := headsample.WithoutThreshold(state).String()
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("the state differs (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
