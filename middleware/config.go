@@ -30,14 +30,15 @@ type Config struct {
 	// Mux is the router of a Handler, where it is not the handler itself:
 	// when middleware of the service's own stands between them. It names the
 	// route before the request is handled, also if that middleware copies the
-	// request.
+	// request. A Handler around a ServeMux needs nothing.
 	Mux *http.ServeMux
 
 	// Route names the route for other routers than [http.ServeMux]: the
 	// pattern, never the path, or "" when there is none. It is asked before
 	// the request is handled and must not change the request. A router that
-	// knows the route only later calls [SetRoute]. Safe for concurrent use. At
-	// most 1,000 routes are told apart; the rest counts as _OTHER.
+	// knows the route only later calls [SetRoute]. It must be safe for
+	// concurrent use. At most 1,000 routes are told apart; the rest counts as
+	// _OTHER, and so does a request for which it panics.
 	Route func(*http.Request) string
 
 	// Routes are options of single routes, by pattern without method and
@@ -80,7 +81,8 @@ type Part uint8
 // The parts. A request whose route is only known after it was handled is part
 // of ActiveRequests in any case, and is traced.
 const (
-	// Traces are the spans; children are not recorded either.
+	// Traces are the spans; children are not recorded either, unless there is a
+	// span around the Handler or the sampler does not heed parents.
 	Traces Part = 1 << iota
 	// Duration is http.server.request.duration, or http.client.request.duration,
 	// and their counterparts for streams.

@@ -28,13 +28,14 @@ type exchange struct {
 	route   *route // what is known before; nil when nobody asked
 	options Route  // SetRoute may set Stream, under mu
 
-	decider  headsample.Decider // of an unsampled request that may be rescued
-	nospan   unsampledSpan      // the current span of an unsampled request
-	spanned  bool               // any other has a span of its provider
-	body     countedBody
-	http1    http1
-	returned bool   // the handler did, neither by a panic nor by runtime.Goexit
-	finished *route // what is known in the end
+	nospan    unsampledSpan // the current span of an unsampled request
+	rescuable bool          // which may leave a span after all
+	spanned   bool          // any other has a span of its provider
+	returned  bool          // the handler did, neither by a panic nor by runtime.Goexit
+	body      countedBody
+	writer    http.ResponseWriter // of the server
+	http1     http1               // around it, if it is one
+	finished  *route              // what is known in the end
 
 	mu    sync.Mutex // guards what follows
 	seen  response
@@ -80,26 +81,37 @@ func (x *exchange) findRoute() {
 }
 
 // unsampled passes the request on in a trace that is not sampled.
-func (x *exchange) unsampled(w http.ResponseWriter, r *http.Request, sc trace.SpanContext) {
-	x.nospan = unsampledSpan{context: sc, provider: x.handler.provider()}
-	x.serve(w, r.WithContext(trace.ContextWithSpan(x, &x.nospan)))
+func (x *exchange) unsampled(sc trace.SpanContext, provider trace.TracerProvider) {
+	x.nospan = unsampledSpan{context: sc, provider: provider}
+	x.serve(x.request.WithContext(trace.ContextWithSpan(x, &x.nospan)))
+}
+
+// untraced passes the request on in a trace that is not sampled, unless there
+// is a span around it, which is not ours to hide.
+func (x *exchange) untraced(provider trace.TracerProvider) {
+	parent := trace.SpanContextFromContext(x.parent())
+	if parent.IsValid() && !parent.IsRemote() {
+		x.serve(x.request.WithContext(x))
+		return
+	}
+	x.unsampled(headsample.Unsampled(parent), provider)
 }
 
 // serve calls the service's handler with what belongs to x.
-func (x *exchange) serve(w http.ResponseWriter, r *http.Request) {
+func (x *exchange) serve(r *http.Request) {
 	x.inner = r
 	if r.Body != nil && r.Body != http.NoBody && r.ContentLength != 0 { // with HTTP/2 there is a reader in any case
 		x.body.ReadCloser = r.Body
 		r.Body = &x.body
 	}
 	if x.handler.cfg.TraceResponse {
-		setTraceResponse(w, trace.SpanContextFromContext(r.Context()))
+		setTraceResponse(x.writer, trace.SpanContextFromContext(r.Context()))
 	}
 	if x.options.Disable&ActiveRequests == 0 {
 		defer x.handler.active.begin(x.method, r.TLS != nil).Add(-1)
 	}
 	defer x.end()
-	x.handler.next.ServeHTTP(x.wrap(w), r)
+	x.handler.next.ServeHTTP(x.wrap(x.writer), r)
 	x.returned = true
 }
 

@@ -27,8 +27,10 @@ import (
 // otelmon.http.server.stream.time_to_first_byte.
 //
 // A panic counts as status 500 with its type as error.type and goes on with
-// the same value. A client that leaves before the response is complete counts
-// as error.type client_disconnected, without a status code.
+// the same value. A client that leaves before the response is complete, as
+// net/http tells by canceling the request's context, counts as error.type
+// client_disconnected, without a status code. net/http does the same when a read
+// deadline passes.
 //
 // Of otelmon's TracerProvider it asks the sampling decision first. Only a
 // request that is sampled, or must leave a span because it failed or was slow,
@@ -81,23 +83,22 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.next.ServeHTTP(w, r)
 		return
 	}
-	x := h.newExchange(r)
-	decider, decides := h.provider().(headsample.Decider)
+	x := h.newExchange(w, r)
+	provider := h.provider()
+	decider, decides := provider.(headsample.Decider)
 	if h.routes.early || decides && decider.NeedsRoute() {
 		x.findRoute()
 	}
 	x.options = h.routes.optionsOf(x.route, x.Request.Path)
 	if x.options.Disable&Traces != 0 {
-		x.unsampled(w, r, headsample.Unsampled(trace.SpanContextFromContext(x.parent())))
+		x.untraced(provider)
 		return
 	}
 	if decides {
 		decision, decided := decider.Decide(x.parent(), trace.SpanKindServer)
 		if decided && !decision.Recording {
-			if !decision.Final {
-				x.decider = decider
-			}
-			x.unsampled(w, r, decision.SpanContext)
+			x.rescuable = !decision.Final
+			x.unsampled(decision.SpanContext, provider)
 			return
 		}
 		if decided {
@@ -107,11 +108,12 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if x.route == nil {
 		x.findRoute()
 	}
-	h.spans.ServeHTTP(w, r.WithContext(x))
+	// The response goes past otelhttp, whose writer would hide errors of Flush.
+	h.spans.ServeHTTP(&discard{}, r.WithContext(x))
 }
 
-func (h *handler) newExchange(r *http.Request) *exchange {
-	x := &exchange{handler: h, start: time.Now(), request: r, method: methodOf(r.Method)}
+func (h *handler) newExchange(w http.ResponseWriter, r *http.Request) *exchange {
+	x := &exchange{handler: h, start: time.Now(), writer: w, request: r, method: methodOf(r.Method)}
 	x.Context.Context = h.extract(r)
 	x.Kind = trace.SpanKindServer
 	x.Request = headsample.Request{Method: x.method.String(), Scheme: scheme(r.TLS != nil), Header: r.Header}

@@ -100,7 +100,7 @@ func bytes(meter metric.Meter, name, description string) metric.Int64Histogram {
 	return h
 }
 
-// report passes the error of making an instrument on; the instrument works
+// report passes an error on that no caller can be told; what it is about works
 // nevertheless, or records nothing.
 func report(err error) {
 	if err != nil {

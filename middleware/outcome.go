@@ -9,6 +9,7 @@ import (
 
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/otelmon/toolkit/internal/headsample"
 	"github.com/otelmon/toolkit/internal/telemetry"
 )
 
@@ -41,7 +42,7 @@ func (x *exchange) finish(panicked any, stack []byte) {
 	switch {
 	case x.spanned:
 		x.describe(trace.SpanFromContext(ctx), o)
-	case x.decider != nil && x.decider.Rescue(o.failed, elapsed):
+	case x.rescuable && x.nospan.provider.(headsample.Decider).Rescue(o.failed, elapsed): //nolint:forcetypeassert // it has decided
 		ctx = x.rescue(o)
 	}
 	x.record(ctx, o)

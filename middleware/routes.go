@@ -1,6 +1,7 @@
 package middleware
 
 import (
+	"fmt"
 	"maps"
 	"net/http"
 	"strings"
@@ -22,7 +23,7 @@ const (
 type routes struct {
 	mux     *http.ServeMux
 	hook    func(*http.Request) string
-	early   bool // the route must be known first, for its options or because the hook expects it
+	early   bool // the route must be known first: for its options, or because that was promised
 	disable Part
 	options map[string]Route       // by route, or by path
 	known   *cache[string, *route] // by pattern
@@ -60,7 +61,7 @@ func newRoutes(cfg Config, next http.Handler) routes {
 		mux = own
 	}
 	return routes{
-		mux: mux, hook: cfg.Route, early: len(cfg.Routes) > 0 || cfg.Route != nil, disable: cfg.Disable, options: options,
+		mux: mux, hook: cfg.Route, early: len(cfg.Routes) > 0 || cfg.Route != nil || cfg.Mux != nil, disable: cfg.Disable, options: options,
 		known: &cache[string, *route]{}, other: &route{options: Route{Disable: cfg.Disable}},
 	}
 }
@@ -69,7 +70,7 @@ func newRoutes(cfg Config, next http.Handler) routes {
 func (t *routes) of(r *http.Request) *route {
 	switch {
 	case t.hook != nil:
-		return t.get(t.hook(r))
+		return t.get(t.ask(r))
 	case t.mux != nil && patternIsBounded(r):
 		_, pattern := t.mux.Handler(r)
 		return t.get(pattern)
@@ -77,6 +78,16 @@ func (t *routes) of(r *http.Request) *route {
 		return t.get(r.Pattern) // of a router around the Handler
 	}
 	return t.other
+}
+
+// ask calls the hook. A panic in it is no reason to fail the request.
+func (t *routes) ask(r *http.Request) (pattern string) {
+	defer func() {
+		if panicked := recover(); panicked != nil {
+			report(fmt.Errorf("asking Config.Route for the route of a request: panic: %v", panicked))
+		}
+	}()
+	return t.hook(r)
 }
 
 // patternIsBounded is false where ServeMux may give a path of the client's for

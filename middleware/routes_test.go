@@ -270,3 +270,20 @@ func FuzzRoute(f *testing.F) {
 		}
 	})
 }
+
+func TestAHookThatPanicsFailsNoRequest(t *testing.T) {
+	t.Parallel()
+	for path, tracers := range serverPaths() {
+		t.Run(path, func(t *testing.T) {
+			t.Parallel()
+			sdk := newServerSDK(tracers)
+			w := serverGet(sdk.handler(http.HandlerFunc(serverOK), func(cfg *middleware.Config) {
+				cfg.Route = func(*http.Request) string { panic("in the hook") }
+			}), "/")
+			if w.Body.String() != "ok" {
+				t.Errorf("got %q, want the answer of the handler", w.Body)
+			}
+			serverDiff(t, "requests differ", []string{"GET _OTHER 200 1.1 http = 1"}, sdk.durations(t))
+		})
+	}
+}

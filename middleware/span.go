@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"reflect"
+	"strings"
 	"sync/atomic"
 
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
@@ -20,11 +21,11 @@ import (
 )
 
 // spanned is what otelhttp calls inside the span it made.
-func (h *handler) spanned(w http.ResponseWriter, r *http.Request) {
+func (h *handler) spanned(_ http.ResponseWriter, r *http.Request) {
 	switch x := r.Context().Value(exchangeKey{}).(type) {
 	case *exchange:
 		x.spanned = true
-		x.serve(w, r)
+		x.serve(r)
 	case *rescue:
 		x.describe(r.Context())
 	}
@@ -61,7 +62,7 @@ func (x *exchange) describe(span trace.Span, o outcome) {
 	if o.stack != nil {
 		span.AddEvent(telemetry.Exception, trace.WithAttributes(
 			telemetry.ExceptionType.String(fmt.Sprintf("%T", o.panicked)),
-			telemetry.ExceptionMessage.String(fmt.Sprint(o.panicked)),
+			telemetry.ExceptionMessage.String(message(o.panicked)),
 			telemetry.ExceptionStacktrace.String(string(o.stack)),
 		))
 	}
@@ -75,10 +76,17 @@ func (x *exchange) describe(span trace.Span, o outcome) {
 	span.End()
 }
 
+// message returns what was panicked with, cut to a length that is no burden.
+func message(panicked any) string {
+	const most = 4 << 10
+	text := fmt.Sprint(panicked)
+	return strings.ToValidUTF8(text[:min(len(text), most)], "")
+}
+
 // result returns the attributes that are known in the end, without what is
 // zero, and those that otelhttp names otherwise.
 func (x *exchange) result(o outcome) []attribute.KeyValue {
-	var attributes []attribute.KeyValue
+	attributes := make([]attribute.KeyValue, 0, 4) // what most have
 	switch method := x.method.String(); method {
 	case "QUERY", telemetry.Other:
 		attributes = append(attributes, telemetry.HTTPMethod.String(method))
@@ -138,7 +146,7 @@ func (x *exchange) rescue(o outcome) context.Context {
 	again := x.request.WithContext(otelhttp.ContextWithStartTime(c, x.start))
 	again.Body = http.NoBody
 	again.URL = &url.URL{Path: x.Request.Path} // the handler may have changed that of the request
-	x.handler.spans.ServeHTTP(&discard{header: http.Header{}}, again)
+	x.handler.spans.ServeHTTP(&discard{}, again)
 	return c.spanned
 }
 
@@ -150,12 +158,13 @@ func (c *rescue) describe(ctx context.Context) {
 	c.x.describe(span, c.outcome)
 }
 
-// discard is the ResponseWriter for an exchange that is over.
-type discard struct{ header http.Header }
+// discard is the ResponseWriter that otelhttp gets: it has no part in the
+// response.
+type discard struct{}
 
-func (d *discard) Header() http.Header         { return d.header }
-func (d *discard) Write(p []byte) (int, error) { return len(p), nil }
-func (d *discard) WriteHeader(int)             {}
+func (*discard) Header() http.Header         { return http.Header{} }
+func (*discard) Write(p []byte) (int, error) { return len(p), nil }
+func (*discard) WriteHeader(int)             {}
 
 // currentProvider is the given provider, or the global one of the moment.
 // otelhttp alone would take that of the span in the context, which for a remote

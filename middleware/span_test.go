@@ -365,3 +365,21 @@ func TestTraceResponse(t *testing.T) {
 		})
 	}
 }
+
+func TestASpanAroundAHandlerWithoutTracesIsKept(t *testing.T) {
+	t.Parallel()
+	sdk := newServerSDK(serverSampled)
+	ctx, outer := sdk.TracerProvider.Tracer("test").Start(t.Context(), "outer")
+	var inside trace.SpanContext
+	sdk.handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		inside = trace.SpanContextFromContext(r.Context())
+	}), func(cfg *middleware.Config) { cfg.Disable = middleware.Traces }).
+		ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, http.MethodGet, "/", http.NoBody))
+	outer.End()
+	if !inside.Equal(outer.SpanContext()) {
+		t.Errorf("the handler is in the span %v, want that around it, %v", inside, outer.SpanContext())
+	}
+	if got := len(sdk.spans.Ended()); got != 1 {
+		t.Errorf("got %d spans, want that around the Handler only", got)
+	}
+}

@@ -258,3 +258,15 @@ func TestAReverseProxyPassesABodyOn(t *testing.T) {
 		want: "1 POST /x 202, 5 bytes",
 	})
 }
+func TestTheErrorOfAFlushReachesTheHandler(t *testing.T) {
+	t.Parallel()
+	rawCompare(t, rawCase{
+		handler: func(w http.ResponseWriter, _ *http.Request, note rawNote) {
+			controller := http.NewResponseController(w)
+			note("set: %v", controller.SetWriteDeadline(time.Unix(1, 0)))
+			rawSend(w, "hello", note)
+			note("flushed: %v", controller.Flush() != nil)
+		},
+		want: "1 GET /x client_disconnected, 5 bytes",
+	})
+}

@@ -171,7 +171,7 @@ func Unsampled(parent trace.SpanContext) trace.SpanContext {
 		TraceID:    traceID,
 		SpanID:     spanID,
 		TraceFlags: parent.TraceFlags() &^ trace.FlagsSampled,
-		TraceState: parent.TraceState(),
+		TraceState: WithoutThreshold(parent.TraceState()),
 	})
 }
 
