@@ -8,7 +8,7 @@ MAKEFLAGS += --warn-undefined-variables --no-builtin-rules --no-print-directory
 # target whose time is over on a busy machine (go.dev/issue/75804).
 FUZZTIME ?= 20000x
 # Packages whose tests write files when called with -update.
-GOLDEN = $(sort $(dir $(shell grep -rl --include='*_test.go' --exclude-dir=golden --exclude-dir=e2e toolkit/internal/golden .)))
+GOLDEN = $(sort $(dir $(shell grep -rl --include='*_test.go' --exclude-dir=golden --exclude-dir=e2e --exclude-dir=benchmarks toolkit/internal/golden .)))
 # Every module that holds code; those under tools only pin programs.
 MODULES := . $(filter-out tools,$(patsubst %/go.mod,%,$(wildcard */go.mod examples/*/go.mod)))
 # Tools are pinned in tools/go.mod; Go builds them once and keeps them in its cache.
@@ -44,8 +44,9 @@ fuzz: ## Run each fuzz target for FUZZTIME
 	done
 
 .PHONY: bench
-bench: ## Benchmarks
-	go test -run '^$$' -bench . -benchmem ./...
+bench: ROUNDS ?= 10
+bench: ## Measure side by side with the peers, for a minute or two, and write docs/benchmarks.md
+	cd benchmarks && go run . -rounds $(ROUNDS) -page ../docs/benchmarks.md
 
 .PHONY: e2e
 e2e: ## Tests with real binaries; the first run builds them, which takes minutes
@@ -55,6 +56,7 @@ e2e: ## Tests with real binaries; the first run builds them, which takes minutes
 generate: ## Write everything that is generated from code
 	go generate ./...
 	go test $(GOLDEN) -update
+	cd benchmarks && go test -run '^TestKnownFailuresPage$$' . -update
 
 .PHONY: check-generated
 check-generated: generate ## Fail when a generated file was not committed
