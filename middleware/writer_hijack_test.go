@@ -258,6 +258,7 @@ func TestAReverseProxyPassesABodyOn(t *testing.T) {
 		want: "1 POST /x 202, 5 bytes",
 	})
 }
+
 func TestTheErrorOfAFlushReachesTheHandler(t *testing.T) {
 	t.Parallel()
 	rawCompare(t, rawCase{

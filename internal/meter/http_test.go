@@ -110,21 +110,23 @@ const otelhttpSeries = "http.request.method=GET,http.response.status_code=200,ne
 
 func TestNoOrderOfCreationLetsTheHostHeaderMakeSeries(t *testing.T) {
 	t.Parallel()
+	both := []string{otelhttpSeries, "http.route=/own"}
 	type maker func(testing.TB, *meter.Provider) func()
 	tests := map[string]struct {
-		before, after []maker // the first Set
-		want          []string
+		before []maker // the first Set
+		after  []maker
+		want   []string
 	}{
-		"the middleware, then otelhttp":                     {nil, []maker{middleware, otelhttpHandler}, []string{otelhttpSeries, "http.route=/own"}},
-		"otelhttp, then the middleware":                     {nil, []maker{otelhttpHandler, middleware}, []string{otelhttpSeries, "http.route=/own"}},
-		"the middleware, then otelhttp, before Set":         {[]maker{middleware, otelhttpHandler}, nil, []string{otelhttpSeries, "http.route=/own"}},
-		"otelhttp, then the middleware, before Set":         {[]maker{otelhttpHandler, middleware}, nil, []string{otelhttpSeries, "http.route=/own"}},
-		"the middleware before Set, otelhttp after it":      {[]maker{middleware}, []maker{otelhttpHandler}, []string{otelhttpSeries, "http.route=/own"}},
-		"otelhttp before Set, the middleware after it":      {[]maker{otelhttpHandler}, []maker{middleware}, []string{otelhttpSeries, "http.route=/own"}},
-		"the middleware between two of otelhttp's":          {nil, []maker{otelhttpHandler, middleware, otelhttpHandler}, []string{otelhttpSeries, "http.route=/own"}},
-		"otelhttp alone":                                    {nil, []maker{otelhttpHandler}, []string{otelhttpSeries}},
-		"the middleware alone":                              {nil, []maker{middleware}, []string{"http.route=/own"}},
-		"otelhttp between two of the middleware's handlers": {nil, []maker{middleware, otelhttpHandler, middleware}, []string{otelhttpSeries, "http.route=/own"}},
+		"the middleware, then otelhttp":                {nil, []maker{middleware, otelhttpHandler}, both},
+		"otelhttp, then the middleware":                {nil, []maker{otelhttpHandler, middleware}, both},
+		"the middleware, then otelhttp, before Set":    {[]maker{middleware, otelhttpHandler}, nil, both},
+		"otelhttp, then the middleware, before Set":    {[]maker{otelhttpHandler, middleware}, nil, both},
+		"the middleware before Set, otelhttp after it": {[]maker{middleware}, []maker{otelhttpHandler}, both},
+		"otelhttp before Set, the middleware after it": {[]maker{otelhttpHandler}, []maker{middleware}, both},
+		"the middleware between two of otelhttp's":     {nil, []maker{otelhttpHandler, middleware, otelhttpHandler}, both},
+		"otelhttp without the middleware":              {nil, []maker{otelhttpHandler}, []string{otelhttpSeries}},
+		"the middleware without otelhttp":              {nil, []maker{middleware}, []string{"http.route=/own"}},
+		"otelhttp between two of the middleware's":     {nil, []maker{middleware, otelhttpHandler, middleware}, both},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
