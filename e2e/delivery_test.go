@@ -70,7 +70,7 @@ func testCountedOnce(t *testing.T, stack *harness.Stack, s service, wantPath str
 		request{method: "GET", path: "/products/7", route: "/products/{id}", times: 150},
 		request{method: "POST", path: "/orders", body: `{"product":"7","quantity":1}`, route: "/orders", times: 100},
 		request{method: "POST", path: "/orders", body: `}`, route: "/orders", times: 50},
-		request{method: "GET", path: "/nowhere", times: 100},
+		request{method: "GET", path: "/nowhere", route: "_OTHER", times: 100},
 	)
 	expr := fmt.Sprintf(`sum by (http_route, http_request_method, http_response_status_code) (%s_count{service_name=%q, http_route!="/healthz"})`, duration, s.name)
 	check := func() error {
