@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/otelmon/toolkit/internal/bounded"
 	"github.com/otelmon/toolkit/internal/headsample"
 )
 
@@ -58,8 +59,8 @@ type handler struct {
 	instruments serverInstruments
 	active      *activeRequests
 	routes      routes
-	panics      cache[string, string] // types seen
-	spans       http.Handler          // makes a span, then calls handler.spanned
+	panics      bounded.Map[string, string] // types seen
+	spans       http.Handler                // makes a span, then calls handler.spanned
 }
 
 // inSpan returns otelhttp around [handler.spanned]. It makes the span; parent

@@ -87,7 +87,7 @@ func (x *exchange) clientLeft(seen response) bool {
 func (h *handler) panicType(value any) string {
 	const most = 20
 	name := fmt.Sprintf("%T", value)
-	if known, ok := h.panics.add(name, most, func() string { return name }); ok {
+	if known, ok := h.panics.Add(name, most, func() string { return name }); ok {
 		return known
 	}
 	return telemetry.Other

@@ -9,6 +9,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
+	"github.com/otelmon/toolkit/internal/bounded"
 	"github.com/otelmon/toolkit/internal/telemetry"
 )
 
@@ -25,9 +26,9 @@ type routes struct {
 	hook    func(*http.Request) string
 	early   bool // the route must be known first: for its options, or because that was promised
 	disable Part
-	options map[string]Route       // by route, or by path
-	known   *cache[string, *route] // by pattern
-	other   *route                 // of unmatched requests, and of what exceeds maxRoutes
+	options map[string]Route             // by route, or by path
+	known   *bounded.Map[string, *route] // by pattern
+	other   *route                       // of unmatched requests, and of what exceeds maxRoutes
 }
 
 // route is one route with its series.
@@ -35,8 +36,8 @@ type route struct {
 	label      string // pattern without method and host; empty for the other
 	options    Route
 	configured bool // options were given, or are a default
-	names      cache[method, string]
-	series     cache[routeSeriesKey, []metric.RecordOption]
+	names      bounded.Map[method, string]
+	series     bounded.Map[routeSeriesKey, []metric.RecordOption]
 }
 
 // routeSeriesKey is what tells the series of one route apart. All values are bounded.
@@ -62,7 +63,7 @@ func newRoutes(cfg Config, next http.Handler) routes {
 	}
 	return routes{
 		mux: mux, hook: cfg.Route, early: len(cfg.Routes) > 0 || cfg.Route != nil || cfg.Mux != nil, disable: cfg.Disable, options: options,
-		known: &cache[string, *route]{}, other: &route{options: Route{Disable: cfg.Disable}},
+		known: &bounded.Map[string, *route]{}, other: &route{options: Route{Disable: cfg.Disable}},
 	}
 }
 
@@ -103,10 +104,10 @@ func (t *routes) get(pattern string) *route {
 	case len(pattern) > maxPattern:
 		pattern = strings.Clone(label(pattern)) // what is remembered has a bound
 	}
-	if found, ok := t.known.get(pattern); ok {
+	if found, ok := t.known.Get(pattern); ok {
 		return found
 	}
-	found, ok := t.known.add(pattern, maxRoutes, func() *route {
+	found, ok := t.known.Add(pattern, maxRoutes, func() *route {
 		label := label(pattern)
 		options, configured := t.options[label]
 		options.Disable |= t.disable
@@ -140,10 +141,10 @@ func (t *routes) optionsOf(known *route, path string) Route {
 // spanName returns the name of the conventions: method and route, or the method
 // alone.
 func (r *route) spanName(m method) string {
-	if name, ok := r.names.get(m); ok {
+	if name, ok := r.names.Get(m); ok {
 		return name
 	}
-	name, _ := r.names.add(m, int(otherMethod)+1, func() string {
+	name, _ := r.names.Add(m, int(otherMethod)+1, func() string {
 		name := m.String()
 		if m == otherMethod {
 			name = "HTTP"
@@ -159,11 +160,11 @@ func (r *route) spanName(m method) string {
 // attributes returns the options to record with in the series, without
 // allocating for one that was there before.
 func (r *route) attributes(key routeSeriesKey) []metric.RecordOption {
-	if options, ok := r.series.get(key); ok {
+	if options, ok := r.series.Get(key); ok {
 		return options
 	}
 	create := func() []metric.RecordOption { return []metric.RecordOption{metric.WithAttributeSet(r.set(key))} }
-	if options, ok := r.series.add(key, maxRouteSeries, create); ok {
+	if options, ok := r.series.Add(key, maxRouteSeries, create); ok {
 		return options
 	}
 	return create()

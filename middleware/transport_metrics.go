@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
+	"github.com/otelmon/toolkit/internal/bounded"
 	"github.com/otelmon/toolkit/internal/telemetry"
 )
 
@@ -43,7 +44,7 @@ func newClientInstruments(meter metric.Meter) clientInstruments {
 
 // endpoints are the servers that a Transport tells apart.
 type endpoints struct {
-	known  cache[spelling, *endpoint]
+	known  bounded.Map[spelling, *endpoint]
 	others map[string]*endpoint // by scheme
 }
 
@@ -54,7 +55,7 @@ type spelling struct{ scheme, host string }
 // endpoint is a server that requests are sent to.
 type endpoint struct {
 	attributes []attribute.KeyValue
-	series     cache[clientSeries, []metric.RecordOption]
+	series     bounded.Map[clientSeries, []metric.RecordOption]
 }
 
 type clientSeries struct {
@@ -84,11 +85,11 @@ func newEndpoint(scheme, address string, port int) *endpoint {
 // of returns the endpoint of the URL, or one for all others.
 func (e *endpoints) of(u *url.URL) *endpoint {
 	key := spelling{u.Scheme, u.Host}
-	if known, ok := e.known.get(key); ok {
+	if known, ok := e.known.Get(key); ok {
 		return known
 	}
 	if plausible(u.Scheme) && plausible(u.Hostname()) {
-		known, ok := e.known.add(key, maxEndpoints, func() *endpoint {
+		known, ok := e.known.Add(key, maxEndpoints, func() *endpoint {
 			return newEndpoint(u.Scheme, normalHost(u.Hostname()), port(u))
 		})
 		if ok {
@@ -126,11 +127,11 @@ func port(u *url.URL) int {
 
 // options returns those of a series, without allocating after the first time.
 func (e *endpoint) options(key clientSeries) []metric.RecordOption {
-	if options, ok := e.series.get(key); ok {
+	if options, ok := e.series.Get(key); ok {
 		return options
 	}
 	options := e.newOptions(key)
-	e.series.add(key, maxClientSeries, func() []metric.RecordOption { return options })
+	e.series.Add(key, maxClientSeries, func() []metric.RecordOption { return options })
 	return options
 }
 

@@ -2,7 +2,6 @@ package sampling
 
 import (
 	"fmt"
-	"maps"
 	"math"
 	"strings"
 	"sync"
@@ -11,6 +10,7 @@ import (
 
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 
+	"github.com/otelmon/toolkit/internal/bounded"
 	"github.com/otelmon/toolkit/internal/telemetry"
 )
 
@@ -43,7 +43,6 @@ func Adaptive(perSecond float64) sdktrace.Sampler {
 		a.tick = time.Duration(min(float64(time.Second)/perSecond, float64(longestTick)))
 	}
 	a.target = perSecond * a.tick.Seconds()
-	a.routes.Store(&map[string]*route{})
 	return a
 }
 
@@ -61,9 +60,7 @@ type adaptive struct {
 	tick        time.Duration
 	target      float64 // traces of a route to keep in a tick
 
-	// routes is replaced when one is added, so that it is read without a lock.
-	routes atomic.Pointer[map[string]*route]
-	adding sync.Mutex
+	routes bounded.Map[string, *route]
 	others *route
 
 	// levels are made when they are first used.
@@ -92,29 +89,16 @@ func routeOf(p *sdktrace.SamplingParameters) string {
 }
 
 func (a *adaptive) route(name string) *route {
-	name = name[:min(len(name), maxRouteLength)]
-	if r, ok := (*a.routes.Load())[name]; ok {
+	if len(name) > maxRouteLength {
+		name = strings.Clone(name[:maxRouteLength]) // so that the rest is not remembered
+	}
+	if r, ok := a.routes.Get(name); ok {
 		return r
 	}
-	if len(*a.routes.Load()) >= maxRoutes {
-		return a.others
-	}
-	return a.add(name)
-}
-
-func (a *adaptive) add(name string) *route {
-	a.adding.Lock()
-	defer a.adding.Unlock()
-	if r, ok := (*a.routes.Load())[name]; ok {
+	if r, ok := a.routes.Add(name, maxRoutes, func() *route { return &route{} }); ok {
 		return r
 	}
-	if len(*a.routes.Load()) >= maxRoutes {
-		return a.others
-	}
-	routes, r := maps.Clone(*a.routes.Load()), &route{}
-	routes[strings.Clone(name)] = r
-	a.routes.Store(&routes)
-	return r
+	return a.others
 }
 
 // level returns the one nearest to the probability of keeping the target of so
