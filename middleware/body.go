@@ -90,12 +90,10 @@ func (c *call) counted(body io.ReadCloser) io.ReadCloser {
 	return b
 }
 
-func (c *call) requestSize() int64 {
+// requestSize returns the size of the body, or false where there is none.
+func (c *call) requestSize() (int64, bool) {
 	if sent := c.sent.Load(); sent != nil {
-		return sent.bytes.Load()
+		return sent.bytes.Load(), true
 	}
-	if c.original.Body == nil || c.original.Body == http.NoBody {
-		return 0
-	}
-	return c.original.ContentLength
+	return c.original.ContentLength, c.original.Body != nil && c.original.Body != http.NoBody
 }

@@ -31,7 +31,7 @@ type failure struct {
 // newFailure returns that of an error of a request with the context ctx.
 func newFailure(ctx context.Context, err error) failure {
 	errorType := errorTypeOf(err)
-	if errorType == telemetry.Other && ctx.Err() != nil {
+	if errorType == telemetry.Other && ctx.Err() != nil && err != errAbandoned { //nolint:errorlint // never wrapped
 		errorType = errorTypeOf(ctx.Err()) // err is the cause given to the context
 	}
 	return failure{errorType: errorType, err: err}
@@ -51,8 +51,11 @@ func (f failure) Error() string {
 	if e, ok := errors.AsType[*tls.CertificateVerificationError](f.err); ok {
 		return e.Error()
 	}
-	if f.errorType != telemetry.Other {
+	switch {
+	case f.errorType != telemetry.Other:
 		return f.errorType
+	case f.err == errAbandoned: //nolint:errorlint // never wrapped
+		return f.err.Error()
 	}
 	inner := f.err
 	for next := inner; next != nil; next = errors.Unwrap(next) {

@@ -13,8 +13,8 @@ import (
 type Config struct {
 	// TracerProvider makes the spans. Default: the global one of the moment,
 	// resolved with every request. With any other than otelmon's each request
-	// goes through otelhttp, and Rescue and the limit of forced samples do not
-	// apply.
+	// goes through otelhttp, and otelmon.Config's Rescue and ForcedPerSecond do
+	// not apply.
 	TracerProvider trace.TracerProvider
 
 	// MeterProvider makes the instruments. Default: the global one.
@@ -41,12 +41,12 @@ type Config struct {
 	// _OTHER, and so does a request for which it panics.
 	Route func(*http.Request) string
 
-	// Routes are options of single routes, by pattern without method and
-	// host, such as "/orders/{id}". What is given here replaces the
-	// defaults, which switch Traces off for health checks and for metrics:
+	// Routes are options of single routes, by pattern, such as "/orders/{id}";
+	// a method or host in it makes no difference. What is given here replaces
+	// the defaults, which switch Traces off for health checks and for metrics:
 	// /health, /healthz, /live, /livez, /ready, /readyz, /-/healthy, /-/ready and
 	// /metrics. Such a request is still counted.
-	Routes map[string]Route
+	Routes map[string]RouteOptions
 
 	// Public is for a Handler at the edge, whose clients are not trusted:
 	// their trace becomes a link and has no say in sampling, and their baggage
@@ -61,12 +61,15 @@ type Config struct {
 	// PropagateTo are the hosts that a Transport sends trace context and
 	// baggage to, such as "api.example.com" or, with all its subdomains,
 	// ".example.com", without port and in any case. Nil means all, an empty list
-	// none. A Handler ignores it.
+	// none. To other hosts the headers of the Propagator, traceparent, tracestate
+	// and baggage are removed, also those that the request came with. To these
+	// hosts they are replaced, and kept as they came only when there is no trace
+	// or no Propagator to write them. A Handler ignores it.
 	PropagateTo []string
 }
 
-// Route are the options of one route.
-type Route struct {
+// RouteOptions are the options of one route.
+type RouteOptions struct {
 	// Disable switches parts off for this route, besides Config.Disable.
 	Disable Part
 	// Stream tells that responses are streams, such as long polling or

@@ -25,13 +25,15 @@ type exchange struct {
 	inner   *http.Request // as it is passed on
 	start   time.Time
 	method  method
-	route   *route // what is known before; nil when nobody asked
-	options Route  // SetRoute may set Stream, under mu
+	route   *route       // what is known before; nil when nobody asked
+	options RouteOptions // SetRoute may set Stream, under mu
 
 	nospan    unsampledSpan // the current span of an unsampled request
 	rescuable bool          // which may leave a span after all
-	spanned   bool          // any other has a span of its provider
-	returned  bool          // the handler did, neither by a panic nor by runtime.Goexit
+	agent     string        // what that would say of the client
+	forwarded string
+	recorded  bool // there is a span
+	returned  bool // the handler did, neither by a panic nor by runtime.Goexit
 	body      countedBody
 	writer    http.ResponseWriter // of the server
 	http1     http1               // around it, if it is one
@@ -39,7 +41,7 @@ type exchange struct {
 
 	mu    sync.Mutex // guards what follows
 	seen  response
-	named string // by SetRoute
+	named *route // by SetRoute
 }
 
 type exchangeKey struct{}
@@ -54,15 +56,16 @@ func (x *exchange) Value(key any) any {
 
 // SetRoute names the route of the request that ctx belongs to, for routers
 // that know it only while they handle the request: call it from their
-// middleware, with the pattern and never the path. The last call counts, and
-// goes before what Config knows. The sampler has decided by then. Without a
+// middleware, with the pattern and never the path; an empty one says nothing.
+// The last call counts, and goes before what Config knows. The sampler has decided by then. Without a
 // [Handler] around, or after its return, it does nothing. Safe for concurrent use.
 func SetRoute(ctx context.Context, pattern string) {
-	if x, ok := ctx.Value(exchangeKey{}).(*exchange); ok {
+	if x, ok := ctx.Value(exchangeKey{}).(*exchange); ok && pattern != "" {
+		named := x.handler.routes.named(pattern)
 		x.mu.Lock()
-		x.named = pattern
-		x.options.Stream = x.options.Stream || x.handler.routes.get(pattern).options.Stream
-		x.mu.Unlock()
+		defer x.mu.Unlock()
+		x.named = named
+		x.options.Stream = x.options.Stream || named.options.Stream
 	}
 }
 
@@ -80,6 +83,44 @@ func (x *exchange) findRoute() {
 	x.Request.Route = x.route.label
 }
 
+// decided passes the request on as otelmon's provider decides.
+func (x *exchange) decided(decider headsample.Decider, provider trace.TracerProvider) {
+	decision, ok := decider.Decide(x.parent(), trace.SpanKindServer)
+	switch {
+	case !ok:
+		x.Ask()
+		x.traced(provider)
+	case decision.Recording:
+		x.Leave(decision)
+		x.traced(provider)
+	default:
+		x.rescuable = !decision.Final
+		x.unsampled(decision.SpanContext, provider)
+	}
+}
+
+// traced passes the request on in a span of the provider's.
+func (x *exchange) traced(provider trace.TracerProvider) {
+	if x.route == nil {
+		x.findRoute()
+	}
+	x.nospan.provider = provider
+	// The response goes past otelhttp, whose writer would hide errors of Flush.
+	x.handler.spans.ServeHTTP(&discard{}, x.request.WithContext(x))
+}
+
+// spanned is what otelhttp calls inside the span it made. Where the sampler was
+// asked only now, that may be none.
+func (x *exchange) spanned(r *http.Request) {
+	x.Settle()
+	span := trace.SpanFromContext(r.Context())
+	x.recorded = span.IsRecording()
+	if _, ok := x.nospan.provider.(headsample.Decider); ok && !x.recorded {
+		x.nospan.context, x.rescuable = span.SpanContext(), !x.Final
+	}
+	x.serve(r)
+}
+
 // unsampled passes the request on in a trace that is not sampled.
 func (x *exchange) unsampled(sc trace.SpanContext, provider trace.TracerProvider) {
 	x.nospan = unsampledSpan{context: sc, provider: provider}
@@ -89,17 +130,20 @@ func (x *exchange) unsampled(sc trace.SpanContext, provider trace.TracerProvider
 // untraced passes the request on in a trace that is not sampled, unless there
 // is a span around it, which is not ours to hide.
 func (x *exchange) untraced(provider trace.TracerProvider) {
-	parent := trace.SpanContextFromContext(x.parent())
-	if parent.IsValid() && !parent.IsRemote() {
+	if around := trace.SpanContextFromContext(x); around.IsValid() && !around.IsRemote() {
 		x.serve(x.request.WithContext(x))
 		return
 	}
-	x.unsampled(headsample.Unsampled(parent), provider)
+	x.unsampled(headsample.Unsampled(trace.SpanContextFromContext(x.parent())), provider)
 }
 
 // serve calls the service's handler with what belongs to x.
 func (x *exchange) serve(r *http.Request) {
 	x.inner = r
+	if x.rescuable {
+		x.agent, x.forwarded = first(r.Header["User-Agent"]), first(r.Header["X-Forwarded-For"])
+	}
+	x.Request.Header = nil                                              // the service may change it from now on
 	if r.Body != nil && r.Body != http.NoBody && r.ContentLength != 0 { // with HTTP/2 there is a reader in any case
 		x.body.ReadCloser = r.Body
 		r.Body = &x.body

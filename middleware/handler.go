@@ -31,15 +31,27 @@ import (
 // the same value. A client that leaves before the response is complete, as
 // net/http tells by canceling the request's context, counts as error.type
 // client_disconnected, without a status code. net/http does the same when a read
-// deadline passes.
+// deadline passes. A service that cancels the contexts of its requests itself,
+// as by [http.Server.BaseContext], is told apart if it gives a cause
+// ([context.WithCancelCause], or [os/signal.NotifyContext]).
 //
 // Of otelmon's TracerProvider it asks the sampling decision first. Only a
 // request that is sampled, or must leave a span because it failed or was slow,
 // then pays for one, which otelhttp makes.
 //
+// Put it around all other middleware, so that it sees what the client gets: a
+// timeout handler outside of it would answer what it never hears of. A Handler
+// inside another passes requests through, whatever its Config; to name the
+// route of such a part, call [SetRoute]. An otelhttp inside records no metrics,
+// one outside counts every request again.
+//
 // The ResponseWriter that next gets has exactly the optional interfaces of the
-// original. A Handler inside another passes requests through. Safe for
-// concurrent use.
+// original. Only net/http's own way to close the connection when a body exceeds
+// [http.MaxBytesReader] is lost behind any wrapper: the client is told by the
+// status alone.
+//
+// Make a Handler once, not for each request: its metrics are observed for as
+// long as the MeterProvider lives. Safe for concurrent use.
 func Handler(next http.Handler, cfg Config) http.Handler {
 	meter := newMeter(cfg.MeterProvider)
 	h := &handler{
@@ -84,33 +96,20 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.next.ServeHTTP(w, r)
 		return
 	}
-	x := h.newExchange(w, r)
-	provider := h.provider()
+	x, provider := h.newExchange(w, r), h.provider()
 	decider, decides := provider.(headsample.Decider)
 	if h.routes.early || decides && decider.NeedsRoute() {
 		x.findRoute()
 	}
 	x.options = h.routes.optionsOf(x.route, x.Request.Path)
-	if x.options.Disable&Traces != 0 {
+	switch {
+	case x.options.Disable&Traces != 0:
 		x.untraced(provider)
-		return
+	case decides:
+		x.decided(decider, provider)
+	default:
+		x.traced(provider)
 	}
-	if decides {
-		decision, decided := decider.Decide(x.parent(), trace.SpanKindServer)
-		if decided && !decision.Recording {
-			x.rescuable = !decision.Final
-			x.unsampled(decision.SpanContext, provider)
-			return
-		}
-		if decided {
-			x.Leave(decision)
-		}
-	}
-	if x.route == nil {
-		x.findRoute()
-	}
-	// The response goes past otelhttp, whose writer would hide errors of Flush.
-	h.spans.ServeHTTP(&discard{}, r.WithContext(x))
 }
 
 func (h *handler) newExchange(w http.ResponseWriter, r *http.Request) *exchange {

@@ -167,7 +167,7 @@ func TestPartsAreSwitchedOff(t *testing.T) {
 	places := map[string]func(*middleware.Config, middleware.Part){
 		"everywhere": func(cfg *middleware.Config, p middleware.Part) { cfg.Disable = p },
 		"for the route": func(cfg *middleware.Config, p middleware.Part) {
-			cfg.Routes = map[string]middleware.Route{"/": {Disable: p}}
+			cfg.Routes = map[string]middleware.RouteOptions{"/": {Disable: p}}
 		},
 	}
 	for name, part := range parts {
@@ -244,7 +244,7 @@ func TestHealthChecksAreCountedButLeaveNoSpan(t *testing.T) {
 			sdk, mux := newServerSDK(tracers), http.NewServeMux()
 			mux.HandleFunc("/healthz", serverFails)
 			serverGet(sdk.handler(mux, func(cfg *middleware.Config) {
-				cfg.Routes = map[string]middleware.Route{"/healthz": {}}
+				cfg.Routes = map[string]middleware.RouteOptions{"/healthz": {}}
 			}), "/healthz", "traceparent", serverSampledParent)
 			sdk.serverSpan(t)
 		})

@@ -40,12 +40,15 @@ func (x *exchange) finish(panicked any, stack []byte) {
 
 	ctx := x.inner.Context()
 	switch {
-	case x.spanned:
+	case x.recorded:
 		x.describe(trace.SpanFromContext(ctx), o)
-	case x.rescuable && x.nospan.provider.(headsample.Decider).Rescue(o.failed, elapsed): //nolint:forcetypeassert // it has decided
+	case x.rescuable && x.nospan.provider.(headsample.Decider).Rescue(o.failed, o.patience()): //nolint:forcetypeassert // it has decided
 		ctx = x.rescue(o)
 	}
 	x.record(ctx, o)
+	if x.inner.Pattern != "" {
+		x.request.Pattern = x.inner.Pattern // for middleware around the Handler
+	}
 }
 
 func (x *exchange) outcome(seen response, elapsed time.Duration, panicked any, stack []byte) outcome {
@@ -63,12 +66,20 @@ func (x *exchange) outcome(seen response, elapsed time.Duration, panicked any, s
 		o.status = http.StatusOK // what net/http sends for a handler that writes nothing
 		o.began, o.firstByte = true, elapsed
 	case seen.status >= http.StatusInternalServerError:
-		o.errorType, o.failed = strconv.Itoa(seen.status), true
+		o.errorType, o.failed = strconv.Itoa(int(seen.status)), true
 	}
 	if x.Request.Method == http.MethodHead {
 		o.written = 0 // net/http does not send it
 	}
 	return o
+}
+
+// patience is how long the client had to wait for what it wanted.
+func (o *outcome) patience() time.Duration {
+	if o.stream {
+		return o.firstByte
+	}
+	return o.elapsed
 }
 
 // clientLeft tells whether the client was gone before it had a complete
@@ -97,18 +108,18 @@ func (h *handler) panicType(value any) string {
 // said; else what was known before; else the pattern that a router left in the
 // request; else what the router says when asked now. A router that has no route
 // for the request is believed, whatever stands around the Handler.
-func (x *exchange) routeAfter(named string) *route {
+func (x *exchange) routeAfter(named *route) *route {
 	t := &x.handler.routes
 	switch {
-	case named != "":
-		return t.get(named)
+	case named != nil:
+		return named
 	case t.hook == nil && x.inner.Pattern != x.request.Pattern && patternIsBounded(x.inner):
-		return t.get(x.inner.Pattern)
+		return t.matched(x.inner.Pattern)
 	case x.route == nil:
 		x.findRoute()
 	}
-	if x.route == t.other && t.mux == nil && patternIsBounded(x.inner) {
-		return t.get(x.inner.Pattern)
+	if x.route == t.other && t.mux == nil && t.hook == nil && patternIsBounded(x.inner) {
+		return t.matched(x.inner.Pattern)
 	}
 	return x.route
 }
@@ -121,7 +132,7 @@ func (x *exchange) record(ctx context.Context, o outcome) {
 		https:     x.request.TLS != nil,
 		major:     uint8(x.request.ProtoMajor),
 		minor:     uint8(x.request.ProtoMinor),
-		status:    int32(o.status),
+		status:    o.status,
 		errorType: o.errorType,
 	})
 	switch {
@@ -137,7 +148,7 @@ func (x *exchange) record(ctx context.Context, o outcome) {
 	if x.body.ReadCloser != nil && disabled&RequestBodySize == 0 {
 		in.requestSize.Record(ctx, x.body.bytes.Load(), attributes...)
 	}
-	if disabled&ResponseBodySize == 0 {
+	if !o.hijacked && disabled&ResponseBodySize == 0 { // what a hijacked one has is not known
 		in.responseSize.Record(ctx, o.written, attributes...)
 	}
 }

@@ -1,13 +1,16 @@
 package middleware_test
 
 import (
+	"io"
 	"math"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
@@ -125,4 +128,93 @@ func TestRescuesAreBounded(t *testing.T) {
 		}
 		serverDiff(t, "requests differ", []string{"GET _OTHER 500 500 1.1 http = 20"}, sdk.durations(t))
 	})
+}
+
+// http.TimeoutHandler answers while the service still works on the request.
+func TestARescueLooksAtNothingThatTheServiceMayStillChange(t *testing.T) {
+	t.Parallel()
+	sdk := newServerSDK(serverRescued)
+	for range 20 {
+		started, ended := make(chan struct{}), make(chan struct{})
+		busy := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			defer close(ended)
+			close(started)
+			for range 2000 {
+				r.Header.Set("X-User", "otter") // as authentication does
+				r.URL.Path += "x"
+			}
+		})
+		h := sdk.handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			go busy.ServeHTTP(nil, r)
+			<-started
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}))
+		serverGet(h, "/items", "User-Agent", "curl", "X-Forwarded-For", "192.0.2.1")
+		<-ended
+	}
+	for _, span := range sdk.spans.Ended() {
+		attributes := serverAttributes(span.Attributes())
+		if attributes["user_agent.original"] != "curl" || attributes["url.path"] != "/items" {
+			t.Fatalf("got %v, want what the client sent", attributes)
+		}
+	}
+	if got := len(sdk.spans.Ended()); got != 20 {
+		t.Errorf("got %d spans, want 20", got)
+	}
+}
+
+// A stream is not slow because it lasts.
+func TestAStreamIsRescuedForItsFirstByteOnly(t *testing.T) {
+	t.Parallel()
+	wait := func(d time.Duration) { <-time.After(d) }
+	tests := map[string]struct {
+		before, after time.Duration // of the first byte
+		spans         int
+	}{
+		"that begins in time and lasts": {0, time.Minute, 0},
+		"that begins late":              {2 * time.Second, 0, 1},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				sdk := newServerSDK(otelmonTracers(sdktrace.TraceIDRatioBased(0), tracer.Limits{RescuesPerSecond: 10, SlowerThan: time.Second}))
+				serverGet(sdk.handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+					wait(tt.before)
+					w.Header().Set("Content-Type", "text/event-stream")
+					_, _ = io.WriteString(w, "data: 1\n\n")
+					wait(tt.after)
+				})), "/")
+				if got := len(sdk.spans.Ended()); got != tt.spans {
+					t.Errorf("got %d spans, want %d", got, tt.spans)
+				}
+			})
+		})
+	}
+}
+
+// Samplers that need the attributes of the span are asked by otelhttp.
+func TestRescueWithASamplerThatIsAskedLate(t *testing.T) {
+	t.Parallel()
+	byAttribute := sampling.Rule{Attribute: attribute.String("server.address", "shop.example"), Sampler: sampling.Keep()}
+	tests := map[string]struct {
+		sampler sdktrace.Sampler
+		spans   int
+	}{
+		"that drops":          {sampling.Rules(sampling.Ratio(0), byAttribute), 1},
+		"that drops for ever": {sampling.Rules(sampling.Drop(), byAttribute), 0},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			sdk := newServerSDK(otelmonTracers(tt.sampler, serverAll))
+			w := serverGet(sdk.handler(http.HandlerFunc(serverFails)), "/", "traceparent", "")
+			if got := len(sdk.spans.Ended()); got != tt.spans {
+				t.Fatalf("got %d spans, want %d", got, tt.spans)
+			}
+			if tt.spans == 1 && !strings.Contains(w.Body.String(), sdk.serverSpan(t).SpanContext().SpanID().String()) {
+				t.Errorf("the span is %v, the handler saw %s", sdk.serverSpan(t).SpanContext(), w.Body)
+			}
+		})
+	}
 }

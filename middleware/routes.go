@@ -17,7 +17,6 @@ const (
 	maxRoutes      = 1000 // told apart by one Handler
 	maxRouteSeries = 500  // remembered for one route; the SDK's limit is another
 	maxLabel       = 255  // bytes of a route's name
-	maxPattern     = 1024 // bytes of a pattern, which may have method and host
 )
 
 // routes tells what is known of the route of a request.
@@ -26,15 +25,15 @@ type routes struct {
 	hook    func(*http.Request) string
 	early   bool // the route must be known first: for its options, or because that was promised
 	disable Part
-	options map[string]Route             // by route, or by path
-	known   *bounded.Map[string, *route] // by pattern
+	options map[string]RouteOptions      // by route, or by path
+	known   *bounded.Map[string, *route] // by pattern or name
 	other   *route                       // of unmatched requests, and of what exceeds maxRoutes
 }
 
 // route is one route with its series.
 type route struct {
 	label      string // pattern without method and host; empty for the other
-	options    Route
+	options    RouteOptions
 	configured bool // options were given, or are a default
 	names      bounded.Map[method, string]
 	series     bounded.Map[routeSeriesKey, []metric.RecordOption]
@@ -50,20 +49,23 @@ type routeSeriesKey struct {
 }
 
 func newRoutes(cfg Config, next http.Handler) routes {
-	options := map[string]Route{}
+	options := map[string]RouteOptions{}
 	for _, path := range []string{
 		"/health", "/healthz", "/live", "/livez", "/ready", "/readyz", "/-/healthy", "/-/ready", "/metrics",
 	} {
-		options[path] = Route{Disable: Traces}
+		options[path] = RouteOptions{Disable: Traces}
 	}
-	maps.Copy(options, cfg.Routes)
+	for pattern, given := range cfg.Routes {
+		options[pathOf(pattern)] = given
+	}
+	maps.Copy(options, cfg.Routes) // also names that are no patterns of ServeMux
 	mux := cfg.Mux
 	if own, ok := next.(*http.ServeMux); ok && mux == nil {
 		mux = own
 	}
 	return routes{
 		mux: mux, hook: cfg.Route, early: len(cfg.Routes) > 0 || cfg.Route != nil || cfg.Mux != nil, disable: cfg.Disable, options: options,
-		known: &bounded.Map[string, *route]{}, other: &route{options: Route{Disable: cfg.Disable}},
+		known: &bounded.Map[string, *route]{}, other: &route{options: RouteOptions{Disable: cfg.Disable}},
 	}
 }
 
@@ -71,12 +73,12 @@ func newRoutes(cfg Config, next http.Handler) routes {
 func (t *routes) of(r *http.Request) *route {
 	switch {
 	case t.hook != nil:
-		return t.get(t.ask(r))
+		return t.named(t.ask(r))
 	case t.mux != nil && patternIsBounded(r):
 		_, pattern := t.mux.Handler(r)
-		return t.get(pattern)
+		return t.matched(pattern)
 	case t.mux == nil && patternIsBounded(r):
-		return t.get(r.Pattern) // of a router around the Handler
+		return t.matched(r.Pattern) // of a router around the Handler
 	}
 	return t.other
 }
@@ -95,20 +97,35 @@ func (t *routes) ask(r *http.Request) (pattern string) {
 // the pattern: when it redirects a CONNECT.
 func patternIsBounded(r *http.Request) bool { return r.Method != http.MethodConnect && r.URL != nil }
 
-// get returns the route of a pattern, which may have a method and a host, as
-// those of ServeMux.
-func (t *routes) get(pattern string) *route {
-	switch {
-	case pattern == "":
-		return t.other
-	case len(pattern) > maxPattern:
-		pattern = strings.Clone(label(pattern)) // what is remembered has a bound
-	}
+// matched returns the route of a pattern of ServeMux, without its method and
+// host.
+func (t *routes) matched(pattern string) *route {
 	if found, ok := t.known.Get(pattern); ok {
 		return found
 	}
-	found, ok := t.known.Add(pattern, maxRoutes, func() *route {
-		label := label(pattern)
+	return t.add(pattern, pathOf(pattern))
+}
+
+// named returns the route that the service names, by a pattern of ServeMux with
+// a method or by what it likes.
+func (t *routes) named(name string) *route {
+	if strings.Contains(name, " ") {
+		name = pathOf(name)
+	}
+	if found, ok := t.known.Get(name); ok && found.label == name {
+		return found
+	}
+	name = strings.ToValidUTF8(name[:min(len(name), maxLabel)], "\uFFFD")
+	return t.add(name, name)
+}
+
+// add returns the route known by the key, which is a new one with the label if
+// there is room.
+func (t *routes) add(key, label string) *route {
+	if key == "" {
+		return t.other
+	}
+	added, ok := t.known.Add(key, maxRoutes, func() *route {
 		options, configured := t.options[label]
 		options.Disable |= t.disable
 		return &route{label: label, options: options, configured: configured}
@@ -116,20 +133,20 @@ func (t *routes) get(pattern string) *route {
 	if !ok {
 		return t.other
 	}
-	return found
+	return added
 }
 
-// label returns the value of http.route.
-func label(pattern string) string {
+// pathOf returns a pattern of ServeMux without its method and host.
+func pathOf(pattern string) string {
 	if i := strings.IndexByte(pattern, '/'); i > 0 {
-		pattern = pattern[i:]
+		return pattern[i:]
 	}
-	return strings.ToValidUTF8(pattern[:min(len(pattern), maxLabel)], "\uFFFD")
+	return pattern
 }
 
 // optionsOf returns what holds for a request: the options of its route, where
 // they were given, else those of its path.
-func (t *routes) optionsOf(known *route, path string) Route {
+func (t *routes) optionsOf(known *route, path string) RouteOptions {
 	if known != nil && known.configured {
 		return known.options
 	}

@@ -91,6 +91,7 @@ func TestRoutesArePatterns(t *testing.T) {
 		"the hook knows no route":                        {around(http.HandlerFunc(serverOK), serverHook("")), "GET", "/items/3", 200, "_OTHER"},
 		"SetRoute":                                       {around(serverNamed("/orders/{id}")), "GET", "/orders/3", 200, "/orders/{id}"},
 		"the last SetRoute counts":                       {around(serverNamed("/a", "/b")), "GET", "/orders/3", 200, "/b"},
+		"SetRoute of a name that is no path":             {around(serverNamed("shop.Orders/List")), "POST", "/x", 200, "shop.Orders/List"},
 		"an empty SetRoute is none":                      {around(serverMounted("/a/", serverNamed(""))), "GET", "/a/3", 200, "/a/"},
 		"SetRoute goes before the hook":                  {around(serverNamed("/set"), serverHook("/hook")), "GET", "/", 200, "/set"},
 		"SetRoute goes before the router":                {around(serverMounted("/a/", serverNamed("/set"))), "GET", "/a/", 200, "/set"},
@@ -103,9 +104,9 @@ func TestRoutesArePatterns(t *testing.T) {
 		"a router below a router":                    {func(s *serverSDK) http.Handler { return serverMounted("/", s.handler(shop)) }, "GET", "/items/3", 200, "/items/{id}"},
 		"a router below a router, without a pattern": {func(s *serverSDK) http.Handler { return serverMounted("/", s.handler(shop)) }, "GET", "/nothing", 404, "_OTHER"},
 		"the same, and middleware that copies":       {func(s *serverSDK) http.Handler { return serverMounted("/", s.handler(serverCopying(shop), withMux)) }, "GET", "/nothing", 404, "_OTHER"},
-		"the hook knows no route, but the router around": {func(s *serverSDK) http.Handler {
+		"the hook is believed before the router around": {func(s *serverSDK) http.Handler {
 			return serverMounted("/leaf/", s.handler(http.HandlerFunc(serverOK), serverHook("")))
-		}, "GET", "/leaf/3", 200, "/leaf/"},
+		}, "GET", "/leaf/3", 200, "_OTHER"},
 		"the hook returns what is no text":                 {around(http.HandlerFunc(serverOK), serverHook("/\xff/{id}")), "GET", "/", 200, "/\uFFFD/{id}"},
 		"the hook returns a megabyte":                      {around(http.HandlerFunc(serverOK), serverHook("/"+strings.Repeat("a", 1<<20))), "GET", "/", 200, "/" + strings.Repeat("a", 254)},
 		"the hook returns a character over the limit":      {around(http.HandlerFunc(serverOK), serverHook("/"+strings.Repeat("é", 1000))), "GET", "/", 200, "/" + strings.Repeat("é", 127)},
@@ -217,7 +218,7 @@ func TestRoutesHaveALimit(t *testing.T) {
 
 func TestOptionsOfRoutes(t *testing.T) {
 	t.Parallel()
-	quiet := map[string]middleware.Route{
+	quiet := map[string]middleware.RouteOptions{
 		"/items/{id}": {Disable: middleware.Duration | middleware.ActiveRequests | middleware.ResponseBodySize},
 	}
 	routes := func(cfg *middleware.Config) { cfg.Routes = quiet }
@@ -284,6 +285,33 @@ func TestAHookThatPanicsFailsNoRequest(t *testing.T) {
 				t.Errorf("got %q, want the answer of the handler", w.Body)
 			}
 			serverDiff(t, "requests differ", []string{"GET _OTHER 200 1.1 http = 1"}, sdk.durations(t))
+		})
+	}
+}
+
+func TestOptionsAreFoundByThePatternOfTheRouter(t *testing.T) {
+	t.Parallel()
+	for _, pattern := range []string{"/orders/{id}", "GET /orders/{id}", "GET example.com/orders/{id}"} {
+		sdk := newServerSDK(serverSampled)
+		serverGet(sdk.handler(serverMux(pattern), func(cfg *middleware.Config) {
+			cfg.Routes = map[string]middleware.RouteOptions{pattern: {Disable: middleware.Traces}}
+		}), "http://example.com/orders/3")
+		if got := len(sdk.spans.Ended()); got != 0 {
+			t.Errorf("%s: got %d spans, want none", pattern, got)
+		}
+	}
+}
+
+func TestMiddlewareAroundSeesThePattern(t *testing.T) {
+	t.Parallel()
+	for path, tracers := range serverPaths() {
+		t.Run(path, func(t *testing.T) {
+			t.Parallel()
+			r := httptest.NewRequest(http.MethodGet, "/orders/3", http.NoBody)
+			newServerSDK(tracers).handler(serverMux("GET /orders/{id}")).ServeHTTP(httptest.NewRecorder(), r)
+			if r.Pattern != "GET /orders/{id}" {
+				t.Errorf("got %q, want the pattern that the router found", r.Pattern)
+			}
 		})
 	}
 }

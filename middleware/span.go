@@ -24,8 +24,7 @@ import (
 func (h *handler) spanned(_ http.ResponseWriter, r *http.Request) {
 	switch x := r.Context().Value(exchangeKey{}).(type) {
 	case *exchange:
-		x.spanned = true
-		x.serve(r)
+		x.spanned(r)
 	case *rescue:
 		x.describe(r.Context())
 	}
@@ -101,7 +100,7 @@ func (x *exchange) result(o outcome) []attribute.KeyValue {
 		attributes = append(attributes, telemetry.ErrorType.String(o.errorType))
 	}
 	if o.status != 0 {
-		attributes = append(attributes, telemetry.HTTPStatusCode.Int(o.status))
+		attributes = append(attributes, telemetry.HTTPStatusCode.Int(int(o.status)))
 	}
 	if n := x.body.bytes.Load(); n > 0 {
 		attributes = append(attributes, telemetry.HTTPRequestBodySize.Int64(n))
@@ -143,9 +142,11 @@ func (x *exchange) rescue(o outcome) context.Context {
 			WithTraceFlags(unsampled.TraceFlags().WithSampled(true)).
 			WithTraceState(headsample.WithoutThreshold(unsampled.TraceState())),
 	})
+	// A goroutine of the service may still change URL and headers of the request.
 	again := x.request.WithContext(otelhttp.ContextWithStartTime(c, x.start))
 	again.Body = http.NoBody
-	again.URL = &url.URL{Path: x.Request.Path} // the handler may have changed that of the request
+	again.URL = &url.URL{Path: x.Request.Path}
+	again.Header = http.Header{"User-Agent": {x.agent}, "X-Forwarded-For": {x.forwarded}}
 	x.handler.spans.ServeHTTP(&discard{}, again)
 	return c.spanned
 }

@@ -19,8 +19,9 @@ import (
 )
 
 // Transport returns base with a client span and metrics for each request, and
-// sends the trace context and baggage along. A nil base means
-// [http.DefaultTransport].
+// sends the trace context and baggage along, to the hosts of Config.PropagateTo.
+// They replace those that the headers of the request have, which a reverse
+// proxy copies from its client. A nil base means [http.DefaultTransport].
 //
 // Metrics, each switchable, follow the semantic conventions:
 // http.client.request.duration, http.client.request.body.size and
@@ -37,15 +38,17 @@ import (
 // the response were there.
 //
 // Sizes are recorded of requests that were answered. That of the request is
-// its Content-Length, else what was sent until the response ended. That of the
-// response is what was read of it, and missing where [http.Transport]
-// decompressed it, which hides the size that was transferred.
+// its Content-Length, else what was sent until the response ended, and missing
+// where there is no body. That of the response is what was read of it, and
+// missing where [http.Transport] decompressed it, which hides the size that was
+// transferred.
 //
 // What follows from status codes of 400 and above is error.type with the code;
 // without a response it is timeout, canceled, name_resolution,
-// connection_refused, connection_reset, tls, unexpected_eof or _OTHER. Query
-// strings and user names of the URL are recorded nowhere; of errors the span
-// has what net and crypto/tls say, else the type.
+// connection_refused, connection_reset, tls, unexpected_eof or _OTHER. A panic
+// of base counts as _OTHER and goes on. Query strings and user names of the URL
+// are recorded nowhere; of errors the span has what net and crypto/tls say, else
+// the type.
 //
 // Of otelmon's TracerProvider it asks the sampling decision first. Only a
 // request that is sampled then pays for a span, which otelhttp makes. A request
@@ -80,6 +83,8 @@ type transport struct {
 	endpoints   *endpoints
 	allowed     *allowList
 	spans       http.RoundTripper // makes a span, then calls spanned
+
+	traceHeaders traceHeaders
 }
 
 // CloseIdleConnections does what [http.Client.CloseIdleConnections] asks for.
@@ -179,6 +184,7 @@ func (spanned) RoundTrip(r *http.Request) (*http.Response, error) {
 	if !ok {
 		return nil, errors.New("no request in the context")
 	}
+	c.Settle() // a provider that did not decide has started the span
 	c.send(r.Context(), r.Context())
 	if c.err != nil {
 		return nil, newFailure(c.original.Context(), c.err)

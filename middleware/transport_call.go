@@ -2,6 +2,7 @@ package middleware
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -28,6 +29,7 @@ type call struct {
 	around   context.Context //nolint:containedctx // with the span that the metrics belong to
 	headers  outgoingHeaders
 	sent     atomic.Pointer[countedBody] // nil: the length was known
+	returned bool                        // base did, neither by a panic nor by runtime.Goexit
 	response *http.Response
 	err      error
 
@@ -55,14 +57,15 @@ func (c *call) Value(key any) any {
 // what span is around.
 func (c *call) send(ctx, around context.Context) {
 	c.around = around
+	defer c.abandoned()
+	c.Request.Header = nil // base may change the headers, and what it starts spans with may ask samplers
 	out := c.original.WithContext(ctx)
-	if c.transport.allowed.contains(c.original.URL) {
-		c.headers.header = out.Header
-		c.transport.propagator().Inject(around, &c.headers)
-		out.Header = c.headers.header
-	}
+	c.headers.header = out.Header
+	c.propagate(around)
+	out.Header = c.headers.header
 	c.countRequestBody(out)
 	c.response, c.err = c.transport.base.RoundTrip(out) //nolint:bodyclose // the caller closes it
+	c.returned = true
 	if c.err != nil {
 		return
 	}
@@ -74,6 +77,23 @@ func (c *call) send(ctx, around context.Context) {
 	if c.response.Request == out {
 		c.response.Request = c.original
 	}
+}
+
+// propagate makes the headers say what ctx says of the trace, and nothing else:
+// a reverse proxy copies those of its client. With nothing to say, those that
+// the caller set by hand stay.
+func (c *call) propagate(ctx context.Context) {
+	t := c.transport
+	propagator := t.propagator()
+	names := t.traceHeaders.of(propagator)
+	if !t.allowed.contains(c.original.URL) {
+		c.headers.remove(names.all)
+		return
+	}
+	if names.written && trace.SpanContextFromContext(ctx).IsValid() {
+		c.headers.remove(names.all)
+	}
+	propagator.Inject(ctx, &c.headers)
 }
 
 // checkResponse repairs what [http.Client] repairs, and returns the error that
@@ -141,4 +161,29 @@ func (c *call) end(err error) {
 		span.SetStatus(codes.Error, failed.Error())
 	}
 	c.spanEnd.Close()
+}
+
+// errAbandoned stands for the error of a base that panicked.
+var errAbandoned = errors.New("RoundTrip did not return")
+
+// abandoned records a request whose base panicked, or ended its goroutine, and
+// ends the span, which otelhttp then leaves as it is.
+func (c *call) abandoned() {
+	if c.returned {
+		return
+	}
+	parent, span := trace.SpanContextFromContext(c.Context.Context), trace.SpanFromContext(c.around)
+	if !span.SpanContext().Equal(parent) {
+		c.spanEnd = endOf{span}
+	}
+	c.err = errAbandoned
+	c.end(c.err)
+}
+
+// endOf ends the span when it is closed.
+type endOf struct{ trace.Span }
+
+func (s endOf) Close() error {
+	s.End()
+	return nil
 }

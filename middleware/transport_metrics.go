@@ -173,8 +173,8 @@ func (c *call) record(errorType string) {
 	if c.err != nil {
 		return
 	}
-	if disabled&RequestBodySize == 0 {
-		in.requestSize.Record(c.around, c.requestSize(), options...)
+	if size, ok := c.requestSize(); ok && disabled&RequestBodySize == 0 {
+		in.requestSize.Record(c.around, size, options...)
 	}
 	if disabled&ResponseBodySize == 0 && c.sized {
 		in.responseSize.Record(c.around, c.body.read.Load(), options...)

@@ -171,8 +171,8 @@ func TestTransportPropagatesToAllowedHostsOnly(t *testing.T) {
 				if got := sent.Get("Traceparent") != ""; got != tt.want {
 					t.Errorf("sent %v, want a traceparent: %t", sent, tt.want)
 				}
-				if sent.Get("Tracestate") != "mine" {
-					t.Errorf("the caller's own header is %q", sent.Get("Tracestate"))
+				if got, ok := sent["Tracestate"]; ok {
+					t.Errorf("the tracestate of another trace was sent: %q", got)
 				}
 			})
 		}

@@ -4,8 +4,12 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
+	"sync/atomic"
+
+	"go.opentelemetry.io/otel/propagation"
 )
 
 // allowList are the hosts that get trace context. A nil one has all.
@@ -58,8 +62,51 @@ func withoutPort(host string) string {
 // normalHost returns the one way of writing a host's name.
 func normalHost(host string) string { return strings.ToLower(strings.TrimSuffix(host, ".")) }
 
+// traceHeaders are the names of the headers that tell the trace and baggage, for
+// the propagator that was asked last.
+type traceHeaders struct{ last atomic.Pointer[headerNames] }
+
+type headerNames struct {
+	propagator propagation.TextMapPropagator
+	all        []string // as in http.Header, and in lower case as one may put them there
+	written    bool     // the propagator writes any
+}
+
+// of returns those of the propagator, and those of the W3C whatever it is.
+func (t *traceHeaders) of(propagator propagation.TextMapPropagator) *headerNames {
+	last := t.last.Load()
+	if last != nil && last.written && same(last.propagator, propagator) {
+		return last
+	}
+	fields := propagator.Fields()
+	if last != nil && !last.written && len(fields) == 0 { // asked again, since the global one may get some
+		return last
+	}
+	names := &headerNames{propagator: propagator, written: len(fields) > 0}
+	for _, field := range append([]string{"traceparent", "tracestate", "baggage"}, fields...) {
+		names.all = append(names.all, http.CanonicalHeaderKey(field), strings.ToLower(field))
+	}
+	slices.Sort(names.all)
+	names.all = slices.Compact(names.all)
+	t.last.Store(names)
+	return names
+}
+
+// same reports whether both are surely the same propagator. A composite one is a
+// slice, for which == panics.
+func same(a, b propagation.TextMapPropagator) bool {
+	x, y := reflect.ValueOf(a), reflect.ValueOf(b)
+	switch {
+	case x.Type() != y.Type():
+		return false
+	case x.Kind() == reflect.Slice:
+		return x.Pointer() == y.Pointer() && x.Len() == y.Len()
+	}
+	return x.Comparable() && a == b
+}
+
 // outgoingHeaders are those of a request that is to be sent, for a propagator
-// to write to. They are copied with the first write, since the original is the
+// to write to. They are copied with the first change, since the original is the
 // caller's.
 type outgoingHeaders struct {
 	header http.Header
@@ -69,13 +116,29 @@ type outgoingHeaders struct {
 // Get implements [propagation.TextMapCarrier].
 func (h *outgoingHeaders) Get(key string) string { return headers(h.header).Get(key) }
 
+// copy makes the headers our own. The values are shared: setting replaces them.
+func (h *outgoingHeaders) copy() {
+	if h.copied {
+		return
+	}
+	header := make(http.Header, len(h.header)+2)
+	maps.Copy(header, h.header)
+	h.header, h.copied = header, true
+}
+
+// remove removes the headers of these names.
+func (h *outgoingHeaders) remove(names []string) {
+	for _, name := range names {
+		if _, ok := h.header[name]; ok {
+			h.copy()
+			delete(h.header, name)
+		}
+	}
+}
+
 // Set implements [propagation.TextMapCarrier].
 func (h *outgoingHeaders) Set(key, value string) {
-	if !h.copied {
-		header := make(http.Header, len(h.header)+2)
-		maps.Copy(header, h.header) // the values are shared: setting replaces them
-		h.header, h.copied = header, true
-	}
+	h.copy()
 	switch key {
 	case "traceparent": // the usual one, without making its name canonical
 		h.header["Traceparent"] = []string{value}

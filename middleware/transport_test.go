@@ -288,7 +288,11 @@ func TestTransportDisable(t *testing.T) {
 			sdk := newClientSDK()
 			sdk.Disable = tt.disable
 			url, _ := clientServer(t, func(http.ResponseWriter, *http.Request) {})
-			clientGet(t, sdk.client(t, nil), t.Context(), url)
+			response, err := sdk.client(t, nil).Post(url, "text/plain", strings.NewReader("text"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			response.Body.Close()
 			var got []string
 			for _, metric := range all {
 				if len(sdk.histogram(t, metric)) > 0 {

@@ -13,17 +13,17 @@ import (
 
 // response is what the ResponseWriter saw.
 type response struct {
-	status    int   // 0 when nothing was sent
-	length    int64 // of the body, as declared; 0 when it was not
-	written   int64 // of it, in bytes
+	length    int64         // of the body, as declared; 0 when it was not
+	written   int64         // of it, in bytes
+	firstByte time.Duration // of a stream, since the request came
+	status    int32         // 0 when nothing was sent
 	stream    bool
 	hijacked  bool
-	firstByte time.Duration // of a stream, since the request came
 }
 
-// sends notes that the response began with the status code, some time ago. The
-// first call counts, as for the client.
-func (x *exchange) sends(code int, w http.ResponseWriter, ago time.Duration) {
+// sends notes that the response begins with the status code. The first call
+// counts, as for the client.
+func (x *exchange) sends(code int, w http.ResponseWriter) {
 	if code >= 100 && code <= 199 && code != http.StatusSwitchingProtocols {
 		return
 	}
@@ -32,13 +32,13 @@ func (x *exchange) sends(code int, w http.ResponseWriter, ago time.Duration) {
 	if x.seen.status != 0 || x.seen.hijacked {
 		return
 	}
-	x.seen.status = code
+	x.seen.status = int32(code)
 	header := w.Header()
 	if declared := first(header["Content-Length"]); declared != "" {
 		x.seen.length = length(declared)
 	}
 	if code == http.StatusSwitchingProtocols || x.options.Stream || isEventStream(first(header["Content-Type"])) {
-		x.seen.stream, x.seen.firstByte = true, time.Since(x.start)-ago
+		x.seen.stream, x.seen.firstByte = true, time.Since(x.start)
 	}
 }
 
@@ -54,17 +54,35 @@ func length(declared string) int64 {
 // sendsHeader calls next before it notes the code, which next may refuse with a panic.
 func (x *exchange) sendsHeader(w http.ResponseWriter, code int, next func(int)) {
 	next(code)
-	x.sends(code, w, 0)
+	x.sends(code, w)
 }
 
 // sendsFrom copies src by next. The response only begins if src has a byte:
 // when reading it fails at once, the status code is still open.
 func (x *exchange) sendsFrom(w http.ResponseWriter, src io.Reader, next func(io.Reader) (int64, error)) (int64, error) {
-	begun := time.Now()
+	if isEventStream(first(w.Header()["Content-Type"])) {
+		src = &beginning{src, func() { x.sends(http.StatusOK, w) }}
+	}
 	n, err := next(src)
 	if n > 0 {
-		x.sends(http.StatusOK, w, time.Since(begun))
+		x.sends(http.StatusOK, w)
 		x.wrote(n)
+	}
+	return n, err
+}
+
+// beginning calls begin before it hands on its first byte. It hides what else
+// src can do, such as to be sent by the kernel.
+type beginning struct {
+	io.Reader
+	begin func()
+}
+
+func (b *beginning) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	if n > 0 && b.begin != nil {
+		b.begin()
+		b.begin = nil
 	}
 	return n, err
 }
@@ -82,7 +100,7 @@ func (x *exchange) hijacks(err error) {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.seen.status == 0 && x.Request.Header.Get("Upgrade") != "" {
+	if x.seen.status == 0 && x.inner.Header.Get("Upgrade") != "" {
 		x.seen.status = http.StatusSwitchingProtocols
 	}
 	x.seen.hijacked, x.seen.stream = true, true
@@ -120,7 +138,7 @@ func (x *exchange) wrap(w http.ResponseWriter) http.ResponseWriter {
 }
 
 func (x *exchange) hooks(w http.ResponseWriter) httpsnoop.Hooks {
-	sends := func() { x.sends(http.StatusOK, w, 0) }
+	sends := func() { x.sends(http.StatusOK, w) }
 	return httpsnoop.Hooks{
 		WriteHeader: func(next httpsnoop.WriteHeaderFunc) httpsnoop.WriteHeaderFunc {
 			return func(code int) { x.sendsHeader(w, code, next) }
@@ -183,7 +201,7 @@ type observed struct {
 
 func (w *observed) Unwrap() http.ResponseWriter { return w.serverWriter }
 
-func (w *observed) sends() { w.x.sends(http.StatusOK, w.serverWriter, 0) }
+func (w *observed) sends() { w.x.sends(http.StatusOK, w.serverWriter) }
 
 func (w *observed) WriteHeader(code int) {
 	w.x.sendsHeader(w.serverWriter, code, w.serverWriter.WriteHeader)

@@ -56,7 +56,7 @@ func TestAConnectionThatTheHandlerTakesOverIsAStream(t *testing.T) {
 				note("flushed: %v", http.NewResponseController(w).Flush())
 				rawHijack(w, "0\r\n\r\n", note)
 			},
-			want: "1 stream GET /x 202, 5 bytes",
+			want: "1 stream GET /x 202, 0 bytes",
 		},
 		"and then writes as before": {
 			handler: func(w http.ResponseWriter, _ *http.Request, note rawNote) {

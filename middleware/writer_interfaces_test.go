@@ -9,11 +9,16 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 
+	"github.com/otelmon/toolkit/internal/telemetry"
 	"github.com/otelmon/toolkit/middleware"
 )
 
@@ -341,4 +346,49 @@ func TestHTTP2IsTheSameThroughAHandlerAndIsCounted(t *testing.T) {
 			}
 		})
 	}
+}
+
+// rawCopies is a writer that copies by itself.
+type rawCopies struct{ *httptest.ResponseRecorder }
+
+func (w rawCopies) ReadFrom(src io.Reader) (int64, error) { return io.Copy(w.ResponseRecorder, src) }
+
+// rawSlowly has its text after a second, and its end after another.
+type rawSlowly struct{ text string }
+
+func (r *rawSlowly) Read(p []byte) (int, error) {
+	<-time.After(time.Second)
+	n := copy(p, r.text)
+	r.text = r.text[n:]
+	if n == 0 {
+		return 0, io.EOF
+	}
+	return n, nil
+}
+
+func TestAStreamThatIsCopiedBeginsWithItsFirstByte(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		reader := sdkmetric.NewManualReader()
+		middleware.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/event-stream")
+			_, _ = io.Copy(w, &rawSlowly{"data: 1\n\n"})
+		}), middleware.Config{
+			MeterProvider: sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)), TracerProvider: noop.NewTracerProvider(),
+		}).ServeHTTP(rawCopies{httptest.NewRecorder()}, httptest.NewRequest(http.MethodGet, "/", http.NoBody))
+		var data metricdata.ResourceMetrics
+		if err := reader.Collect(t.Context(), &data); err != nil {
+			t.Fatal(err)
+		}
+		seconds := map[string]float64{}
+		for _, m := range data.ScopeMetrics[0].Metrics {
+			if h, ok := m.Data.(metricdata.Histogram[float64]); ok {
+				seconds[m.Name] = h.DataPoints[0].Sum
+			}
+		}
+		want := map[string]float64{telemetry.ServerStreamDuration: 2, telemetry.ServerStreamFirstByte: 1}
+		if diff := cmp.Diff(want, seconds); diff != "" {
+			t.Errorf("seconds (-want +got):\n%s", diff)
+		}
+	})
 }

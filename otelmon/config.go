@@ -71,21 +71,24 @@ type Config struct {
 
 	// Sampler decides at the head of a trace. Those of package sampling are for
 	// roots and are made parent-based here; any other is used as it is: wrap a
-	// root sampler in [sdktrace.ParentBased]. Default OTEL_TRACES_SAMPLER,
-	// then parent-based with every root sampled.
+	// root sampler in [sdktrace.ParentBased]. One of your own costs requests
+	// through package middleware more, because it is asked when the attributes of
+	// the span are known. Default OTEL_TRACES_SAMPLER, then parent-based with
+	// every root sampled.
 	Sampler sdktrace.Sampler
 
 	// Rescue says which requests through package middleware leave a span
 	// although their trace is not sampled. Default OTELMON_RESCUE_SLOWER_THAN
 	// and OTELMON_RESCUES_PER_SECOND, then failed ones and those of 1 s and
-	// more, at most 10 a second.
+	// more, at most 10 a second. Slow ones take half of them at most.
 	Rescue sampling.Rescue
 
 	// ForcedPerSecond bounds how many requests through package middleware are
 	// sampled for the sole reason that their caller says so. Above it the
 	// sampler decides as for a new trace, so that no caller can force more than
-	// that. Below zero there is no bound. Default OTELMON_FORCED_PER_SECOND,
-	// then 100.
+	// that. Below zero there is no bound; to let callers force none, use
+	// middleware.Config.Public or the variable. Default
+	// OTELMON_FORCED_PER_SECOND, then 100.
 	ForcedPerSecond float64
 
 	// SpanProcessors and LogProcessors run before the exporters' own, which

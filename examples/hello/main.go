@@ -3,10 +3,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/otelmon/toolkit/middleware"
@@ -14,7 +17,10 @@ import (
 )
 
 func main() {
-	sdk, err := otelmon.Setup(context.Background(), otelmon.Config{ServiceName: "shop"})
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+
+	sdk, err := otelmon.Setup(ctx, otelmon.Config{ServiceName: "shop"})
 	if err != nil {
 		slog.Error("telemetry is not complete", "error", err) // the service goes on
 	}
@@ -25,9 +31,18 @@ func main() {
 		slog.InfoContext(r.Context(), "greeting")
 		fmt.Fprintln(w, "hello")
 	})
-	serve(middleware.Handler(mux, middleware.Config{})) // until Ctrl-C
+	server := &http.Server{Addr: "localhost:8080", Handler: middleware.Handler(mux, middleware.Config{}), ReadHeaderTimeout: time.Second}
+	go func() {
+		if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+			slog.Error("serving", "error", err)
+			stop()
+		}
+	}()
+	<-ctx.Done() // Ctrl-C
 
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	_ = sdk.Shutdown(ctx)
+	if err := errors.Join(server.Shutdown(ctx), sdk.Shutdown(ctx)); err != nil { // requests first, then what they leave
+		slog.Error("stopping", "error", err)
+	}
 }

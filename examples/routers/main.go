@@ -19,12 +19,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"log/slog"
 	"net/http"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -51,26 +51,34 @@ func main() {
 	}
 }
 
-// all returns the routers side by side, each under its name. What a router does
-// not know counts as its prefix here, such as /chi/, which the ServeMux in front
-// matched. A router alone counts it as _OTHER.
+// all returns the routers side by side, each for the paths under its name. What
+// none of them knows counts as _OTHER.
 func all(cfg middleware.Config) http.Handler {
-	routers := http.NewServeMux()
-	routers.Handle("/chi/", chiRouter(cfg))
-	routers.Handle("/gorilla/", gorillaRouter(cfg))
-	routers.Handle("/gin/", ginRouter(cfg))
-	routers.Handle("/mux/", serveMux(cfg))
-	return routers
+	routers := map[string]http.Handler{"chi": chiRouter(cfg), "gorilla": gorillaRouter(cfg), "gin": ginRouter(cfg)}
+	others := serveMux(cfg)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		name, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+		if router, ok := routers[name]; ok {
+			router.ServeHTTP(w, r)
+			return
+		}
+		others.ServeHTTP(w, r)
+	})
 }
 
-// serve ends with Ctrl-C.
+// serve ends with Ctrl-C, after the requests that it has.
 func serve(addr string, handler http.Handler) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	server := &http.Server{Addr: addr, Handler: handler, ReadHeaderTimeout: 5 * time.Second}
-	defer context.AfterFunc(ctx, func() { _ = server.Close() })()
-	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+	ended := make(chan error, 1)
+	go func() { ended <- server.ListenAndServe() }()
+	select {
+	case err := <-ended:
 		return err
+	case <-ctx.Done():
 	}
-	return nil
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	return server.Shutdown(ctx)
 }

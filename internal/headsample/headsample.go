@@ -33,7 +33,8 @@ type Request struct {
 	Path string
 	// Scheme is http or https.
 	Scheme string
-	// Header is the request's, not to be changed.
+	// Header is the request's, not to be changed. It is nil once the request is
+	// handled or sent: others may change it then.
 	Header http.Header
 }
 
@@ -68,8 +69,8 @@ type Decider interface {
 }
 
 // Context carries one request of one kind, server or client. It is to be
-// embedded by value in what the middleware allocates for a request. What
-// Request and Kind say is not changed once the Context was passed on.
+// embedded by value in what the middleware allocates for a request. It is not
+// changed once it was passed on to code of others.
 type Context struct {
 	context.Context //nolint:containedctx // it is a context
 
@@ -77,7 +78,10 @@ type Context struct {
 	Request Request
 	// Kind is server or client.
 	Kind trace.SpanKind
+	// Final is that of the decision, which the sampler notes after Ask.
+	Final bool
 
+	asks    bool
 	pending *Decision
 }
 
@@ -103,7 +107,7 @@ func (c *Context) Value(key any) any {
 		}
 		return c
 	case pendingKey:
-		if c.pending != nil {
+		if c.asks || c.pending != nil {
 			return c
 		}
 	}
@@ -124,29 +128,35 @@ func Client(ctx context.Context) *Context {
 	return c
 }
 
+// Of returns the Context of the request that ctx belongs to, server or client,
+// or nil.
+func Of(ctx context.Context) *Context {
+	if c := Server(ctx); c != nil {
+		return c
+	}
+	return Client(ctx)
+}
+
 // Leave leaves the decision for the next span that is started with c. It is
 // called before c is passed on.
 func (c *Context) Leave(d Decision) { c.pending = &d }
 
-// Pending returns the decision that was left for the span being started in
-// ctx.
-func Pending(ctx context.Context) (Decision, bool) {
-	if c, ok := ctx.Value(pendingKey{}).(*Context); ok {
-		return *c.pending, true
-	}
-	return Decision{}, false
-}
+// Ask leaves it to the sampler to decide about the next span that is started
+// with c, and to set Final. It is called before c is passed on.
+func (c *Context) Ask() { c.asks = true }
 
-// Take is [Pending], and removes the decision, so that children of the span
-// never see it.
-func Take(ctx context.Context) (Decision, bool) {
+// Settle takes back what Leave and Ask left, so that no other span finds it.
+func (c *Context) Settle() { c.asks, c.pending = false, nil }
+
+// Pending returns the Context that waits for the span being started in ctx, and
+// the decision left in it. That is nil when the sampler is asked. The Context is
+// nil for any other span.
+func Pending(ctx context.Context) (*Context, *Decision) {
 	c, ok := ctx.Value(pendingKey{}).(*Context)
 	if !ok {
-		return Decision{}, false
+		return nil, nil
 	}
-	d := *c.pending
-	c.pending = nil
-	return d, true
+	return c, c.pending
 }
 
 // NewIDs returns the IDs of a new span: in the trace of its parent, or in a new

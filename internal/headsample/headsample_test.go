@@ -46,32 +46,31 @@ func TestContextIsFoundByItsKind(t *testing.T) {
 	}
 }
 
-func TestDecisionIsTakenOnce(t *testing.T) {
+func TestDecisionIsFoundUntilItIsSettled(t *testing.T) {
 	t.Parallel()
 	server := newContext(t.Context(), trace.SpanKindServer)
-	if _, ok := headsample.Pending(server); ok {
-		t.Error("a decision is there that nobody left")
-	}
-	if _, ok := headsample.Take(server); ok {
-		t.Error("a decision is taken that nobody left")
-	}
-	left := headsample.Decision{Recording: true, SpanContext: headsample.Unsampled(trace.SpanContext{})}
-	server.Leave(left)
 	client := newContext(server, trace.SpanKindClient)
-	for _, ctx := range []context.Context{server, client} {
-		if got, ok := headsample.Pending(ctx); !ok || got.SpanContext.SpanID() != left.SpanContext.SpanID() {
-			t.Errorf("got %v, %v; want what was left", got, ok)
+	want := func(what string, waits *headsample.Context, decided bool) {
+		t.Helper()
+		for _, ctx := range []context.Context{server, client} {
+			if c, d := headsample.Pending(ctx); c != waits || d != nil != decided {
+				t.Errorf("%s: got %v, %v", what, c, d)
+			}
 		}
 	}
-	if got, ok := headsample.Take(client); !ok || got.SpanContext.SpanID() != left.SpanContext.SpanID() {
-		t.Errorf("got %v, %v; want what was left", got, ok)
+	want("before", nil, false)
+	left := headsample.Decision{Recording: true, SpanContext: headsample.Unsampled(trace.SpanContext{})}
+	server.Leave(left)
+	want("left", server, true)
+	if _, d := headsample.Pending(client); !d.SpanContext.Equal(left.SpanContext) {
+		t.Errorf("got %v, want what was left", d.SpanContext)
 	}
-	if _, ok := headsample.Take(server); ok {
-		t.Error("the decision is taken twice")
-	}
-	if _, ok := headsample.Pending(server); ok {
-		t.Error("the decision is still there")
-	}
+	server.Settle()
+	want("settled", nil, false)
+	server.Ask()
+	want("asked", server, false)
+	server.Settle()
+	want("settled again", nil, false)
 }
 
 func TestIDsAreNew(t *testing.T) {

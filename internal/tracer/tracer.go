@@ -4,6 +4,7 @@ package tracer
 
 import (
 	"context"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,12 +20,14 @@ import (
 
 // Limits bound what is sampled besides the sampler's own choice.
 type Limits struct {
-	// ForcedPerSecond bounds how many spans a second are sampled for the sole
-	// reason that a remote parent is. Above it the sampler decides as if there were no
-	// parent, from the same trace ID. Infinity lifts the bound.
+	// ForcedPerSecond bounds how many spans a second are sampled because a
+	// remote parent is. Above it the sampler decides as if there were no parent,
+	// from the same trace ID. Infinity lifts the bound, and so does a sampler that
+	// begins every trace.
 	ForcedPerSecond float64
 	// RescuesPerSecond bounds the spans of unsampled requests that failed or
-	// took at least SlowerThan. Zero means none.
+	// took at least SlowerThan; the latter take half of them at most. Zero means
+	// none.
 	RescuesPerSecond float64
 	SlowerThan       time.Duration
 }
@@ -34,30 +37,35 @@ type Limits struct {
 type Provider struct {
 	*sdktrace.TracerProvider
 
-	sampler    sdktrace.Sampler
-	known      bool // the sampler does not look at attributes
-	off        bool // the sampler never begins a trace
-	byRoute    bool // the sampler tells routes apart
-	forced     *bucket.Bucket
-	rescues    *bucket.Bucket
-	slowerThan time.Duration
+	sampler        sdktrace.Sampler
+	known          bool // the sampler does not look at attributes
+	off            bool // it never begins a trace
+	all            bool // it begins every trace
+	byRoute        bool // it tells routes apart
+	forced         *bucket.Bucket
+	rescues, slows *bucket.Bucket
+	slowerThan     time.Duration
 }
 
 // New returns a Provider with the sampler and the SDK's options. These are not
 // to contain another sampler or an ID generator.
 func New(sampler sdktrace.Sampler, limits Limits, options ...sdktrace.TracerProviderOption) *Provider {
 	description := sampler.Description()
-	return &Provider{
-		TracerProvider: sdktrace.NewTracerProvider(append(slices.Clip(options),
-			sdktrace.WithSampler(decidedSampler{sampler}), sdktrace.WithIDGenerator(decidedIDs{}))...),
+	root := strings.TrimPrefix(description, "ParentBased{root:")
+	p := &Provider{
 		sampler:    sampler,
-		known:      isKnown(description),
-		off:        description == "AlwaysOffSampler" || strings.HasPrefix(description, "ParentBased{root:AlwaysOffSampler,"),
+		known:      isKnown(sampler),
+		off:        strings.HasPrefix(root, "AlwaysOffSampler"),
+		all:        strings.HasPrefix(root, "AlwaysOnSampler") || strings.HasPrefix(root, "Keep") || strings.HasPrefix(root, "Ratio{1}"),
 		byRoute:    strings.Contains(description, "Adaptive{") || strings.Contains(description, "Rules{"),
 		forced:     bucket.New(limits.ForcedPerSecond, burst(limits.ForcedPerSecond)),
 		rescues:    bucket.New(limits.RescuesPerSecond, burst(limits.RescuesPerSecond)),
+		slows:      bucket.New(limits.RescuesPerSecond/2, burst(limits.RescuesPerSecond/2)),
 		slowerThan: limits.SlowerThan,
 	}
+	p.TracerProvider = sdktrace.NewTracerProvider(append(slices.Clip(options),
+		sdktrace.WithSampler(decidedSampler{p}), sdktrace.WithIDGenerator(decidedIDs{}))...)
+	return p
 }
 
 // burst is how many of n a second may come at once.
@@ -70,7 +78,7 @@ func (p *Provider) Decide(ctx context.Context, kind trace.SpanKind) (headsample.
 	}
 	parent := trace.SpanContextFromContext(ctx)
 	traceID, spanID := headsample.NewIDs(parent)
-	result := p.sample(ctx, parent, traceID, kind)
+	result := p.sample(sdktrace.SamplingParameters{ParentContext: ctx, TraceID: traceID, Name: method(ctx), Kind: kind})
 	flags := parent.TraceFlags() &^ trace.FlagsSampled
 	if result.Decision == sdktrace.RecordAndSample {
 		flags |= trace.FlagsSampled
@@ -81,24 +89,36 @@ func (p *Provider) Decide(ctx context.Context, kind trace.SpanKind) (headsample.
 		}),
 		Recording:  result.Decision != sdktrace.Drop,
 		Attributes: result.Attributes,
-		Final:      p.off || isFinal(result.Attributes),
+		Final:      p.final(result),
 	}, true
 }
 
-func (p *Provider) sample(ctx context.Context, parent trace.SpanContext, traceID trace.TraceID, kind trace.SpanKind) sdktrace.SamplingResult {
-	parameters := sdktrace.SamplingParameters{ParentContext: ctx, TraceID: traceID, Kind: kind}
-	if !parent.IsRemote() || !parent.IsSampled() || p.forced.Take() {
+// method is what the span is called when there is no route.
+func method(ctx context.Context) string {
+	if c := headsample.Of(ctx); c != nil {
+		return c.Request.Method
+	}
+	return ""
+}
+
+// sample asks the sampler. About a span that only its remote parent wants, and
+// that is above the bound, it asks as if there were no parent. How probable it
+// was to be kept is not known then.
+func (p *Provider) sample(parameters sdktrace.SamplingParameters) sdktrace.SamplingResult {
+	parent := trace.SpanContextFromContext(parameters.ParentContext)
+	if p.all || !parent.IsRemote() || !parent.IsSampled() || p.forced.Take() {
 		return p.sampler.ShouldSample(parameters)
 	}
 	// Without IDs it is no parent, yet its tracestate counts.
-	state := parent.TraceState()
-	orphan := trace.NewSpanContext(trace.SpanContextConfig{TraceState: state})
-	parameters.ParentContext = trace.ContextWithSpanContext(ctx, orphan)
+	orphan := trace.NewSpanContext(trace.SpanContextConfig{TraceState: parent.TraceState()})
+	parameters.ParentContext = trace.ContextWithSpanContext(parameters.ParentContext, orphan)
 	result := p.sampler.ShouldSample(parameters)
-	if result.Decision != sdktrace.RecordAndSample {
-		result.Tracestate = headsample.WithoutThreshold(state)
-	}
+	result.Tracestate = headsample.WithoutThreshold(result.Tracestate)
 	return result
+}
+
+func (p *Provider) final(result sdktrace.SamplingResult) bool {
+	return p.off || isFinal(result.Attributes)
 }
 
 func isFinal(attributes []attribute.KeyValue) bool {
@@ -114,37 +134,66 @@ func isFinal(attributes []attribute.KeyValue) bool {
 func (p *Provider) NeedsRoute() bool { return p.byRoute }
 
 // Rescue implements [headsample.Decider].
+// Half of the rescues at most are of requests that are merely slow, so that those
+// that fail find room.
 func (p *Provider) Rescue(failed bool, duration time.Duration) bool {
-	return (failed || duration >= p.slowerThan) && p.rescues.Take()
+	switch {
+	case failed:
+		return p.rescues.Take()
+	case duration >= p.slowerThan:
+		return p.slows.Take() && p.rescues.Take()
+	}
+	return false
 }
 
-// isKnown tells from its description whether a sampler consists of the SDK's
-// and of package sampling's only. It is the one thing that a combination of
-// samplers tells of its parts.
-func isKnown(description string) bool {
-	words := strings.FieldsFunc(description, func(r rune) bool { return strings.ContainsRune("{},:", r) })
-	return len(words) > 0 && !slices.ContainsFunc(words, func(word string) bool {
-		switch word {
-		case "AlwaysOnSampler", "AlwaysOffSampler", "TraceIDRatioBased", "AlwaysRecord", "ParentBased", "root",
-			"remoteParentSampled", "remoteParentNotSampled", "localParentSampled", "localParentNotSampled",
-			"Ratio", "RateLimit", "Adaptive", "Rules", "fallback", "Drop", "Keep":
-			return false
-		}
-		_, err := strconv.ParseFloat(word, 64)
-		return err != nil
-	})
+// isKnown tells whether a sampler consists of the SDK's and of package
+// sampling's only: by its type, since others embed those, and by its
+// description, the one thing that a combination tells of its parts.
+func isKnown(sampler sdktrace.Sampler) bool {
+	kind := reflect.TypeOf(sampler)
+	if kind.Kind() == reflect.Pointer {
+		kind = kind.Elem()
+	}
+	switch kind.PkgPath() {
+	case "go.opentelemetry.io/otel/sdk/trace", "github.com/otelmon/toolkit/sampling":
+	default:
+		return false
+	}
+	words := strings.FieldsFunc(sampler.Description(), func(r rune) bool { return strings.ContainsRune("{},:", r) })
+	return len(words) > 0 && !slices.ContainsFunc(words, isForeign)
+}
+
+func isForeign(word string) bool {
+	switch word {
+	case "AlwaysOnSampler", "AlwaysOffSampler", "TraceIDRatioBased", "AlwaysRecord", "ParentBased", "root",
+		"remoteParentSampled", "remoteParentNotSampled", "localParentSampled", "localParentNotSampled",
+		"Ratio", "RateLimit", "Adaptive", "Rules", "fallback", "Drop", "Keep":
+		return false
+	}
+	_, err := strconv.ParseFloat(word, 64)
+	return err != nil
 }
 
 // decidedSampler returns the decision that was left for a span, and else asks
 // the sampler.
-type decidedSampler struct{ sdktrace.Sampler }
+type decidedSampler struct{ provider *Provider }
+
+// Description implements [sdktrace.Sampler].
+func (s decidedSampler) Description() string { return s.provider.sampler.Description() }
 
 // ShouldSample implements [sdktrace.Sampler].
 func (s decidedSampler) ShouldSample(p sdktrace.SamplingParameters) sdktrace.SamplingResult {
-	d, ok := headsample.Take(p.ParentContext)
-	if !ok {
-		return s.Sampler.ShouldSample(p)
+	c, d := headsample.Pending(p.ParentContext)
+	switch {
+	case c == nil:
+		return s.provider.sampler.ShouldSample(p)
+	case d == nil:
+		c.Settle()
+		result := s.provider.sample(p)
+		c.Final = s.provider.final(result)
+		return result
 	}
+	c.Settle()
 	result := sdktrace.SamplingResult{Decision: sdktrace.RecordOnly, Attributes: d.Attributes, Tracestate: d.SpanContext.TraceState()}
 	if d.SpanContext.IsSampled() {
 		result.Decision = sdktrace.RecordAndSample
@@ -158,7 +207,7 @@ type decidedIDs struct{}
 
 // NewIDs implements [sdktrace.IDGenerator].
 func (decidedIDs) NewIDs(ctx context.Context) (trace.TraceID, trace.SpanID) {
-	if d, ok := headsample.Pending(ctx); ok {
+	if _, d := headsample.Pending(ctx); d != nil {
 		return d.SpanContext.TraceID(), d.SpanContext.SpanID()
 	}
 	return headsample.NewIDs(trace.SpanContext{})
@@ -166,7 +215,7 @@ func (decidedIDs) NewIDs(ctx context.Context) (trace.TraceID, trace.SpanID) {
 
 // NewSpanID implements [sdktrace.IDGenerator].
 func (decidedIDs) NewSpanID(ctx context.Context, traceID trace.TraceID) trace.SpanID {
-	if d, ok := headsample.Pending(ctx); ok && d.SpanContext.TraceID() == traceID {
+	if _, d := headsample.Pending(ctx); d != nil && d.SpanContext.TraceID() == traceID {
 		return d.SpanContext.SpanID()
 	}
 	_, spanID := headsample.NewIDs(trace.NewSpanContext(trace.SpanContextConfig{TraceID: traceID}))

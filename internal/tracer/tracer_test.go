@@ -22,6 +22,9 @@ type foreign struct{ sdktrace.Sampler }
 
 func (foreign) Description() string { return "ShopSampler" }
 
+// inheriting is one that does not say so.
+type inheriting struct{ sdktrace.Sampler }
+
 var unlimited = tracer.Limits{ForcedPerSecond: math.Inf(1), RescuesPerSecond: math.Inf(1), SlowerThan: time.Second}
 
 func TestSamplersThatCanBeAsked(t *testing.T) {
@@ -32,20 +35,21 @@ func TestSamplersThatCanBeAsked(t *testing.T) {
 		decides, byRoute bool
 		final            bool // nothing is rescued
 	}{
-		"always on":              {sdktrace.AlwaysSample(), true, false, false},
-		"always off":             {sdktrace.NeverSample(), true, false, true},
-		"parent-based, off":      {sdktrace.ParentBased(sdktrace.NeverSample()), true, false, true},
-		"a ratio of the SDK":     {sdktrace.TraceIDRatioBased(1e-9), true, false, false},
-		"parent-based ratio":     {sdktrace.ParentBased(sdktrace.TraceIDRatioBased(0.25)), true, false, false},
-		"parents otherwise":      {sdktrace.ParentBased(sdktrace.AlwaysSample(), sdktrace.WithRemoteParentSampled(sdktrace.NeverSample())), true, false, false},
-		"all recorded":           {sdktrace.AlwaysRecord(sdktrace.NeverSample()), true, false, false},
-		"a ratio of ours":        {sampling.Ratio(1e-9), true, false, false},
-		"a rate":                 {sampling.RateLimit(10), true, false, false},
-		"an adaptive rate":       {sdktrace.ParentBased(sampling.Adaptive(10)), true, true, false},
-		"rules":                  {sdktrace.ParentBased(rules), true, true, false},
-		"what is dropped":        {sampling.Drop(), true, false, true},
-		"a service's own":        {foreign{sdktrace.AlwaysSample()}, false, false, false},
-		"a service's own inside": {sdktrace.ParentBased(foreign{sdktrace.AlwaysSample()}), false, false, false},
+		"always on":                {sdktrace.AlwaysSample(), true, false, false},
+		"always off":               {sdktrace.NeverSample(), true, false, true},
+		"parent-based, off":        {sdktrace.ParentBased(sdktrace.NeverSample()), true, false, true},
+		"a ratio of the SDK":       {sdktrace.TraceIDRatioBased(1e-9), true, false, false},
+		"parent-based ratio":       {sdktrace.ParentBased(sdktrace.TraceIDRatioBased(0.25)), true, false, false},
+		"parents otherwise":        {sdktrace.ParentBased(sdktrace.AlwaysSample(), sdktrace.WithRemoteParentSampled(sdktrace.NeverSample())), true, false, false},
+		"all recorded":             {sdktrace.AlwaysRecord(sdktrace.NeverSample()), true, false, false},
+		"a ratio of ours":          {sampling.Ratio(1e-9), true, false, false},
+		"a rate":                   {sampling.RateLimit(10), true, false, false},
+		"an adaptive rate":         {sdktrace.ParentBased(sampling.Adaptive(10)), true, true, false},
+		"rules":                    {sdktrace.ParentBased(rules), true, true, false},
+		"what is dropped":          {sampling.Drop(), true, false, true},
+		"a service's own":          {foreign{sdktrace.AlwaysSample()}, false, false, false},
+		"one that says it is ours": {inheriting{sdktrace.AlwaysSample()}, false, false, false},
+		"a service's own inside":   {sdktrace.ParentBased(foreign{sdktrace.AlwaysSample()}), false, false, false},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -189,7 +193,7 @@ func TestWhatIsRescued(t *testing.T) {
 		rescued  int // of 10 at once
 	}{
 		"failures":                  {tracer.Limits{RescuesPerSecond: 4, SlowerThan: time.Second}, true, 0, 4},
-		"what is slow":              {tracer.Limits{RescuesPerSecond: 4, SlowerThan: time.Second}, false, time.Second, 4},
+		"what is slow, by half":     {tracer.Limits{RescuesPerSecond: 4, SlowerThan: time.Second}, false, time.Second, 2},
 		"nothing that is in time":   {tracer.Limits{RescuesPerSecond: 4, SlowerThan: time.Second}, false, time.Second - 1, 0},
 		"nothing when switched off": {tracer.Limits{SlowerThan: time.Second}, true, time.Hour, 0},
 		"everything without bound":  {unlimited, true, 0, 10},
@@ -208,6 +212,93 @@ func TestWhatIsRescued(t *testing.T) {
 					t.Errorf("got %d, want %d", n, tt.rescued)
 				}
 			})
+		})
+	}
+}
+
+func TestSlowRequestsLeaveRoomForThoseThatFail(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p, failed := tracer.New(sdktrace.AlwaysSample(), tracer.Limits{RescuesPerSecond: 10, SlowerThan: time.Second}), 0
+		for range 100 {
+			p.Rescue(false, time.Minute)
+		}
+		for range 100 {
+			if p.Rescue(true, 0) {
+				failed++
+			}
+		}
+		if failed != 5 {
+			t.Errorf("%d failures are rescued after many slow requests, want 5 of 10", failed)
+		}
+	})
+}
+
+// Above the bound nobody knows how probable it was that a span is kept, unless
+// the sampler keeps all.
+func TestThresholdAboveTheBound(t *testing.T) {
+	t.Parallel()
+	state, err := trace.ParseTraceState("ot=th:8;rv:ffffffffffffff,vendor=1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	parent := headsample.Unsampled(trace.SpanContext{}).WithRemote(true).WithTraceFlags(trace.FlagsSampled).WithTraceState(state)
+	const without, with = "ot=rv:ffffffffffffff,vendor=1", "ot=th:8;rv:ffffffffffffff,vendor=1"
+	tests := map[string]struct {
+		root    sdktrace.Sampler
+		sampled bool
+		want    string
+	}{
+		"a sampler that keeps all":        {sdktrace.AlwaysSample(), true, with},
+		"ours that keeps all":             {sampling.Keep(), true, with},
+		"a ratio that keeps this one":     {sampling.Ratio(0.25), true, without},
+		"the SDK's ratio that keeps this": {sdktrace.TraceIDRatioBased(1 - 1e-15), true, without},
+		"a ratio that drops":              {sdktrace.TraceIDRatioBased(0), false, without},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := tracer.New(sdktrace.ParentBased(tt.root), tracer.Limits{})
+			d, _ := p.Decide(trace.ContextWithSpanContext(t.Context(), parent), trace.SpanKindServer)
+			if d.SpanContext.IsSampled() != tt.sampled || d.SpanContext.TraceState().String() != tt.want {
+				t.Errorf("got sampled %v with %q, want %v with %q",
+					d.SpanContext.IsSampled(), d.SpanContext.TraceState(), tt.sampled, tt.want)
+			}
+		})
+	}
+}
+
+// A sampler that is only asked when the span is started obeys the same bound,
+// and it is known afterwards whether what it dropped may be rescued.
+func TestSamplerThatIsAskedLate(t *testing.T) {
+	t.Parallel()
+	remote := headsample.Unsampled(trace.SpanContext{}).WithRemote(true).WithTraceFlags(trace.FlagsSampled)
+	attributes := sampling.Rule{Attribute: attribute.String("tenant", "acme"), Sampler: sampling.Keep()}
+	tests := map[string]struct {
+		sampler sdktrace.Sampler
+		parent  trace.SpanContext
+		final   bool
+	}{
+		"a drop that is final":   {sampling.Rules(sampling.Drop(), attributes), trace.SpanContext{}, true},
+		"a drop that is not":     {sampling.Rules(sampling.Ratio(0), attributes), trace.SpanContext{}, false},
+		"a parent above a bound": {sdktrace.ParentBased(foreign{sdktrace.TraceIDRatioBased(0)}), remote, false},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := tracer.New(tt.sampler, tracer.Limits{})
+			c := &headsample.Context{Context: trace.ContextWithSpanContext(t.Context(), tt.parent), Kind: trace.SpanKindServer}
+			if _, ok := p.Decide(c, trace.SpanKindServer); ok {
+				t.Fatal("the sampler was asked before there are attributes")
+			}
+			c.Ask()
+			_, span := p.Tracer("test").Start(c, "request")
+			if span.SpanContext().IsSampled() || c.Final != tt.final {
+				t.Errorf("got sampled %v, final %v; want false, %v", span.SpanContext().IsSampled(), c.Final, tt.final)
+			}
+			if c, _ := headsample.Pending(c); c != nil {
+				t.Error("the sampler would be asked again")
+			}
 		})
 	}
 }
