@@ -18,6 +18,7 @@ import (
 
 	"github.com/otelmon/toolkit/internal/headsample"
 	"github.com/otelmon/toolkit/internal/telemetry"
+	"github.com/otelmon/toolkit/internal/tracestate"
 )
 
 // spanned is what otelhttp calls inside the span it made.
@@ -140,7 +141,7 @@ func (x *exchange) rescue(o outcome) context.Context {
 		Recording: true,
 		SpanContext: unsampled.
 			WithTraceFlags(unsampled.TraceFlags().WithSampled(true)).
-			WithTraceState(headsample.WithoutThreshold(unsampled.TraceState())),
+			WithTraceState(tracestate.WithoutThreshold(unsampled.TraceState())),
 	})
 	// A goroutine of the service may still change URL and headers of the request.
 	again := x.request.WithContext(otelhttp.ContextWithStartTime(c, x.start))

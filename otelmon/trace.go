@@ -1,8 +1,8 @@
 package otelmon
 
 import (
+	"cmp"
 	"fmt"
-	"math"
 	"strconv"
 	"strings"
 
@@ -17,7 +17,13 @@ import (
 // the SDK would keep every trace then.
 const safeRatio = 0.01
 
-const samplerArgument = "OTEL_TRACES_SAMPLER_ARG"
+// mostPerSecond is above what any service is meant to keep.
+const mostPerSecond = 1_000_000
+
+const (
+	samplerName     = "OTEL_TRACES_SAMPLER"
+	samplerArgument = "OTEL_TRACES_SAMPLER_ARG"
+)
 
 // sampler returns the field's, else the variables'.
 func (c Config) sampler(vars *env.Reader) sdktrace.Sampler {
@@ -27,18 +33,24 @@ func (c Config) sampler(vars *env.Reader) sdktrace.Sampler {
 	if c.Sampler != nil {
 		return c.Sampler
 	}
-	const name = "OTEL_TRACES_SAMPLER"
-	switch strings.ToLower(vars.String(name)) {
-	case "always_on":
-		return sdktrace.AlwaysSample()
-	case "always_off":
-		return sdktrace.NeverSample()
+	name := cmp.Or(strings.ToLower(vars.String(samplerName)), "parentbased_always_on")
+	if sampler := samplerWithArgument(name, vars); sampler != nil {
+		return sampler
+	}
+	if sampler := samplerWithoutArgument(name); sampler != nil {
+		if vars.String(samplerArgument) != "" {
+			reportArgument(vars, "not used by "+name, "no value with this sampler")
+		}
+		return sampler
+	}
+	vars.Report(samplerName, fmt.Sprintf("unknown sampler, %v %% of new traces are kept", 100*safeRatio))
+	return sdktrace.ParentBased(sdktrace.TraceIDRatioBased(safeRatio))
+}
+
+func samplerWithArgument(name string, vars *env.Reader) sdktrace.Sampler {
+	switch name {
 	case "traceidratio":
 		return sdktrace.TraceIDRatioBased(samplerRatio(vars))
-	case "", "parentbased_always_on":
-		return sdktrace.ParentBased(sdktrace.AlwaysSample())
-	case "parentbased_always_off":
-		return sdktrace.ParentBased(sdktrace.NeverSample())
 	case "parentbased_traceidratio":
 		return sdktrace.ParentBased(sdktrace.TraceIDRatioBased(samplerRatio(vars)))
 	case "otelmon_ratio":
@@ -48,8 +60,28 @@ func (c Config) sampler(vars *env.Reader) sdktrace.Sampler {
 	case "otelmon_adaptive":
 		return samplerRate(vars, 10, sampling.Adaptive)
 	}
-	vars.Report(name, fmt.Sprintf("unknown sampler, %v %% of new traces are kept", 100*safeRatio))
-	return sdktrace.ParentBased(sdktrace.TraceIDRatioBased(safeRatio))
+	return nil
+}
+
+func samplerWithoutArgument(name string) sdktrace.Sampler {
+	switch name {
+	case "always_on":
+		return sdktrace.AlwaysSample()
+	case "always_off":
+		return sdktrace.NeverSample()
+	case "parentbased_always_on":
+		return sdktrace.ParentBased(sdktrace.AlwaysSample())
+	case "parentbased_always_off":
+		return sdktrace.ParentBased(sdktrace.NeverSample())
+	}
+	return nil
+}
+
+// reportArgument tells what the sampler that was chosen accepts, where the
+// table of variables lists what each does.
+func reportArgument(vars *env.Reader, reason, accepted string) {
+	shown := env.Shown(samplerArgument, vars.String(samplerArgument))
+	vars.Add(fmt.Errorf("%s%s: %s; accepted: %s", samplerArgument, shown, reason, accepted))
 }
 
 func samplerRatio(vars *env.Reader) float64 {
@@ -59,22 +91,23 @@ func samplerRatio(vars *env.Reader) float64 {
 	}
 	ratio, err := strconv.ParseFloat(value, 64)
 	if err != nil || !(ratio >= 0 && ratio <= 1) { // NaN is neither
-		vars.Report(samplerArgument, fmt.Sprintf("not a ratio, %v is used", safeRatio))
+		reportArgument(vars, fmt.Sprintf("not a ratio, %v is used", safeRatio), "a ratio from 0 to 1")
 		return safeRatio
 	}
 	return ratio
 }
 
 // samplerRate returns the sampler for the argument's number of traces a
-// second. A number as great as infinity would keep every trace.
+// second. A great number would keep every trace.
 func samplerRate(vars *env.Reader, byDefault float64, sampler func(perSecond float64) sdktrace.Sampler) sdktrace.Sampler {
 	value := vars.String(samplerArgument)
 	if value == "" {
 		return sampling.ParentBased(sampler(byDefault))
 	}
 	perSecond, err := strconv.ParseFloat(value, 64)
-	if err != nil || !(perSecond > 0) || math.IsInf(perSecond, 1) { // NaN is none of them
-		vars.Report(samplerArgument, fmt.Sprintf("not a number of traces a second above 0, %v %% of new traces are kept", 100*safeRatio))
+	if err != nil || !(perSecond > 0 && perSecond <= mostPerSecond) { // NaN is neither
+		reportArgument(vars, fmt.Sprintf("not a number of traces a second in range, %v %% of new traces are kept", 100*safeRatio),
+			fmt.Sprintf("a number above 0, up to %d", mostPerSecond))
 		return sampling.ParentBased(sampling.Ratio(safeRatio))
 	}
 	return sampling.ParentBased(sampler(perSecond))

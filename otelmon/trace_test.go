@@ -1,8 +1,10 @@
 package otelmon_test
 
 import (
+	"cmp"
 	"context"
 	"math"
+	"strings"
 	"testing"
 
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
@@ -44,7 +46,7 @@ func TestOwnSamplersKeepWhatTheirArgumentSays(t *testing.T) {
 		"ten a route by default":             {"OTELMON_ADAPTIVE", "", 10, 110}, // 10 (1 + ln 100)
 		"one a route in a thousand seconds":  {"otelmon_adaptive", "0.001", 1, 25},
 		"many a route":                       {"otelmon_adaptive", "1e6", 1000, 1000},
-		"a limit given as a great number":    {"otelmon_ratelimit", "1e12", 1000, 1000},
+		"the greatest limit":                 {"otelmon_ratelimit", "1000000", 1000, 1000},
 		"a ratio of nothing keeps no traces": {"otelmon_ratio", "0", 0, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -67,11 +69,18 @@ func TestOwnSamplersKeepWhatTheirArgumentSays(t *testing.T) {
 
 // Not parallel: sets environment variables.
 func TestABadRateKeepsOnePercentNeverAll(t *testing.T) {
-	for _, sampler := range []string{"otelmon_ratio", "otelmon_ratelimit", "otelmon_adaptive"} {
-		for _, argument := range []string{"-1", "NaN", "Inf", "1e999", "many", "10/s"} {
+	for sampler, accepted := range map[string]string{
+		"otelmon_ratio":     "accepted: a ratio from 0 to 1",
+		"otelmon_ratelimit": "accepted: a number above 0, up to 1000000",
+		"otelmon_adaptive":  "accepted: a number above 0, up to 1000000",
+	} {
+		for _, argument := range []string{"-1", "NaN", "Inf", "1e999", "1000001", "many", "10/s"} {
 			t.Run(sampler+" "+argument, func(t *testing.T) {
 				s := with(t, map[string]string{"OTEL_TRACES_SAMPLER": sampler, "OTEL_TRACES_SAMPLER_ARG": argument})
-				wantError(t, s.setupErr, "OTEL_TRACES_SAMPLER_ARG", argument, "a number above 0")
+				wantError(t, s.setupErr, "OTEL_TRACES_SAMPLER_ARG", argument)
+				if !strings.HasSuffix(errorText(s.setupErr), accepted) {
+					t.Errorf("got %v, want an error that ends in %q", s.setupErr, accepted)
+				}
 				// 50 are expected; 5 and 150 are more than six deviations away.
 				if got := sampledOf(t.Context(), s, 5000); got < 5 || got > 150 {
 					t.Errorf("%d of 5000 new traces were kept, want about 50", got)
@@ -85,6 +94,27 @@ func TestABadRateKeepsOnePercentNeverAll(t *testing.T) {
 	for _, sampler := range []string{"otelmon_ratelimit", "otelmon_adaptive"} {
 		s := with(t, map[string]string{"OTEL_TRACES_SAMPLER": sampler, "OTEL_TRACES_SAMPLER_ARG": "0"})
 		wantError(t, s.setupErr, "OTEL_TRACES_SAMPLER_ARG", `"0"`)
+	}
+}
+
+// Not parallel: sets environment variables.
+func TestAnArgumentThatTheSamplerDoesNotUseIsReported(t *testing.T) {
+	for sampler, roots := range map[string]int{
+		"": 10, "always_on": 10, "always_off": 0, "parentbased_always_on": 10, "parentbased_always_off": 0, "Parentbased_Always_Off": 0,
+	} {
+		t.Run(cmp.Or(sampler, "the default"), func(t *testing.T) {
+			s := with(t, map[string]string{"OTEL_TRACES_SAMPLER": sampler, "OTEL_TRACES_SAMPLER_ARG": "0.1"})
+			used := cmp.Or(strings.ToLower(sampler), "parentbased_always_on")
+			wantError(t, s.setupErr, `OTEL_TRACES_SAMPLER_ARG="0.1": not used by `+used, "no value")
+			if got := sampledOf(t.Context(), s, 10); got != roots {
+				t.Errorf("%d of 10 new traces were kept, want %d as without the argument", got, roots)
+			}
+		})
+	}
+	s := with(t, map[string]string{"OTEL_TRACES_SAMPLER": "dice", "OTEL_TRACES_SAMPLER_ARG": "0.1"})
+	wantError(t, s.setupErr, `OTEL_TRACES_SAMPLER="dice"`)
+	if strings.Contains(errorText(s.setupErr), "OTEL_TRACES_SAMPLER_ARG") {
+		t.Errorf("the argument of an unknown sampler was judged: %v", s.setupErr)
 	}
 }
 

@@ -26,8 +26,10 @@ import (
 // kept in that second.
 //
 // The route is that of the toolkit's HTTP middleware, else the span's attribute
-// http.route, else its name. At most 1,000 routes are told apart; all further
-// ones share one rate.
+// http.route, else its name, which is the method for a request without a route:
+// the unmatched ones that are served, and those that the middleware's Transport
+// sends outside of any trace, count as one route for each method. At most 1,000
+// routes are told apart; all further ones share one rate.
 func Adaptive(perSecond float64) sdktrace.Sampler {
 	description := fmt.Sprintf("Adaptive{%g}", perSecond)
 	if !(perSecond > 0) { // NaN neither
@@ -77,7 +79,7 @@ func (a *adaptive) ShouldSample(p sdktrace.SamplingParameters) sdktrace.Sampling
 }
 
 func routeOf(p *sdktrace.SamplingParameters) string {
-	if known := server(p); known != nil && known.Request.Route != "" {
+	if known := measured(p); known != nil && known.Request.Route != "" {
 		return known.Request.Route
 	}
 	for i := range p.Attributes {

@@ -235,6 +235,11 @@ func TestWhatAdaptiveTakesForTheRoute(t *testing.T) {
 	unrouted.Name = "/a"
 	both := onRoute("/a")
 	both.Attributes = attributed("", "/b").Attributes
+	sent := func(name string) sdktrace.SamplingParameters {
+		p := sending(serving(headsample.Request{Route: "/a"}), headsample.Request{Method: name, Path: "/b"})
+		p.Name = name
+		return p
+	}
 	long := string(make([]byte, 300))
 	for name, row := range map[string]struct {
 		busy, next sdktrace.SamplingParameters
@@ -248,6 +253,9 @@ func TestWhatAdaptiveTakesForTheRoute(t *testing.T) {
 		"another name":                         {sdktrace.SamplingParameters{Name: "x"}, sdktrace.SamplingParameters{Name: "y"}, false},
 		"the middleware before the attribute":  {both, onRoute("/a"), true},
 		"the name while the route is unknown":  {unrouted, onRoute("/a"), true},
+		"the name of a request sent":           {sent("GET"), sent("GET"), true},
+		"another name of a request sent":       {sent("GET"), sent("PUT"), false},
+		"not the route of the one served":      {sent("GET"), onRoute("/a"), false},
 		"all that differs late in a long text": {onRoute(long + "a"), onRoute(long + "b"), true},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -40,6 +40,10 @@ func decisions() map[string]decision {
 	parent.ParentContext = trace.ContextWithRemoteSpanContext(request.ParentContext, trace.NewSpanContext(trace.SpanContextConfig{
 		TraceID: trace.TraceID{1}, SpanID: trace.SpanID{1}, TraceFlags: trace.FlagsSampled,
 	}))
+	unsampled := request
+	unsampled.ParentContext = trace.ContextWithRemoteSpanContext(request.ParentContext, trace.NewSpanContext(trace.SpanContextConfig{
+		TraceID: trace.TraceID{1}, SpanID: trace.SpanID{1},
+	}))
 	return map[string]decision{
 		"Keep":                            {sampling.Keep(), request},
 		"Drop":                            {sampling.Drop(), request},
@@ -57,6 +61,8 @@ func decisions() map[string]decision {
 		"Rules, 50 by route, attributes":  {sampling.Rules(sampling.Ratio(0.5), fifty(byRoute)...), plain},
 		"ParentBased, root":               {sampling.ParentBased(sampling.Ratio(0.5)), request},
 		"ParentBased, child":              {sampling.ParentBased(sampling.Ratio(0.5)), parent},
+		"ParentBased, unsampled caller":   {sampling.ParentBased(sampling.Rules(nil, fifty(byRoute)...)), unsampled},
+		"ParentBased, dropped caller":     {sampling.ParentBased(sampling.Rules(sampling.Drop(), fifty(byPath)...)), unsampled},
 		"the SDK's ratio, for comparison": {sdktrace.ParentBased(sdktrace.TraceIDRatioBased(0.5)), request},
 	}
 }

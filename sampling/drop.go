@@ -5,19 +5,33 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 
 	"github.com/otelmon/toolkit/internal/headsample"
+	"github.com/otelmon/toolkit/internal/tracestate"
 )
 
 // Drop returns a sampler that keeps no trace, not even one that fails: what it
-// drops is never rescued, see [Rescue].
+// drops is never rescued, see [Rescue], nor is a request of it whose caller did
+// not sample. A caller's sampled trace is followed all the same.
 func Drop() sdktrace.Sampler {
-	return drop{[]attribute.KeyValue{headsample.FinalKey.Bool(true)}}
+	return drop{final()}
 }
 
 type drop struct {
 	final []attribute.KeyValue // shared by all results, only read
 }
 
+func final() []attribute.KeyValue {
+	return []attribute.KeyValue{headsample.FinalKey.Bool(true)}
+}
+
+// finalizer is a sampler that can say, without counting an arrival, whether it
+// would drop a trace finally.
+type finalizer interface {
+	dropsFinally(p sdktrace.SamplingParameters) bool
+}
+
 func (drop) IsRootSampler() {}
+
+func (drop) dropsFinally(sdktrace.SamplingParameters) bool { return true }
 
 func (drop) Description() string { return "Drop" }
 
@@ -25,6 +39,6 @@ func (d drop) ShouldSample(p sdktrace.SamplingParameters) sdktrace.SamplingResul
 	return sdktrace.SamplingResult{
 		Decision:   sdktrace.Drop,
 		Attributes: d.final,
-		Tracestate: withThreshold(inherited(&p), ""),
+		Tracestate: tracestate.WithoutThreshold(inherited(&p)),
 	}
 }

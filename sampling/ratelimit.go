@@ -6,6 +6,7 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 
 	"github.com/otelmon/toolkit/internal/bucket"
+	"github.com/otelmon/toolkit/internal/tracestate"
 )
 
 // RateLimit returns a sampler that keeps at most so many traces a second on
@@ -35,5 +36,5 @@ func (r rateLimit) ShouldSample(p sdktrace.SamplingParameters) sdktrace.Sampling
 	if r.bucket.Take() {
 		decision = sdktrace.RecordAndSample
 	}
-	return sdktrace.SamplingResult{Decision: decision, Tracestate: withThreshold(inherited(&p), "")}
+	return sdktrace.SamplingResult{Decision: decision, Tracestate: tracestate.WithoutThreshold(inherited(&p))}
 }

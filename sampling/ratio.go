@@ -5,6 +5,8 @@ import (
 
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/otelmon/toolkit/internal/tracestate"
 )
 
 // Ratio returns a sampler that keeps each trace with the probability, from 0
@@ -46,16 +48,16 @@ func (r ratio) ShouldSample(p sdktrace.SamplingParameters) sdktrace.SamplingResu
 
 // level is a probability as its threshold, written once for all its decisions.
 type level struct {
-	threshold uint64
+	threshold tracestate.Threshold
 	text      string
 	state     trace.TraceState // of a trace that had none
 }
 
 func newLevel(probability float64) *level {
-	l := &level{threshold: thresholdOf(probability)}
-	if l.threshold < never {
-		l.text = encode(l.threshold)
-		l.state = withThreshold(trace.TraceState{}, l.text)
+	l := &level{threshold: tracestate.ThresholdOf(probability)}
+	if l.threshold < tracestate.Never {
+		l.text = l.threshold.String()
+		l.state = tracestate.WithThreshold(trace.TraceState{}, l.text)
 	}
 	return l
 }
@@ -63,13 +65,13 @@ func newLevel(probability float64) *level {
 // decide is the consistent decision at the level.
 func (l *level) decide(p *sdktrace.SamplingParameters) sdktrace.SamplingResult {
 	state := inherited(p)
-	if randomnessOf(state, p.TraceID) < l.threshold {
-		return sdktrace.SamplingResult{Decision: sdktrace.Drop, Tracestate: withThreshold(state, "")}
+	if tracestate.Randomness(state, p.TraceID) < l.threshold {
+		return sdktrace.SamplingResult{Decision: sdktrace.Drop, Tracestate: tracestate.WithoutThreshold(state)}
 	}
 	if state.Len() == 0 {
 		return sdktrace.SamplingResult{Decision: sdktrace.RecordAndSample, Tracestate: l.state}
 	}
-	return sdktrace.SamplingResult{Decision: sdktrace.RecordAndSample, Tracestate: withThreshold(state, l.text)}
+	return sdktrace.SamplingResult{Decision: sdktrace.RecordAndSample, Tracestate: tracestate.WithThreshold(state, l.text)}
 }
 
 func inherited(p *sdktrace.SamplingParameters) trace.TraceState {

@@ -13,10 +13,11 @@ import "time"
 // that succeed in time pay nothing for this.
 type Rescue struct {
 	// SlowerThan is the duration from which on a request that succeeds is
-	// rescued. Default 1 s.
+	// rescued; of a stream, the time to its first byte. Default 1 s.
 	SlowerThan time.Duration
 	// PerSecond bounds the rescued spans, so that an outage, when every request
-	// fails, does not multiply the load. Default 10 a second.
+	// fails, does not multiply the load. Slow requests take half of it at most,
+	// so that failures find room. Default 10 a second.
 	PerSecond float64
 	// Disable rescues nothing.
 	Disable bool

@@ -1,6 +1,7 @@
 package sampling
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 	"strings"
@@ -19,12 +20,22 @@ import (
 // spans that others start from the span's attributes http.route,
 // http.request.method and url.path; its headers are then not known, and a rule
 // with a Header does not match.
+//
+// A request that the middleware's Transport sends outside of any trace begins
+// one, and rules meet it as they meet a server's: Method, PathPrefix and Header
+// are those of the request that is sent. It has no route, so that a rule with a
+// Route never matches it; one with a PathPrefix alone can be meant for requests
+// served and match those sent. What is sent while a request is served follows
+// that request.
 type Rule struct {
-	// Route is the pattern without method and host, such as /orders/{id}, as
-	// in the attribute http.route. It is compared as a whole.
+	// Route is the pattern, such as /orders/{id}, as in the attribute
+	// http.route. It is compared as a whole. Of a pattern of [http.ServeMux] with
+	// a method, such as "GET /orders/{id}", the method is a condition as Method
+	// is, and a host is ignored: routes have none.
 	Route string
-	// Method is one of the known methods in upper case, or _OTHER, as in the
-	// attribute http.request.method.
+	// Method is one of the known methods, in any case, or _OTHER, as in the
+	// attribute http.request.method. A rule with another one in its Route never
+	// matches. GET does not stand for HEAD.
 	Method string
 	// PathPrefix is what the request's path begins with.
 	PathPrefix string
@@ -50,15 +61,12 @@ func Rules(fallback sdktrace.Sampler, list ...Rule) sdktrace.Sampler {
 		fallback = Keep()
 	}
 	r := &rules{ofRoute: make(map[string][]*Rule), fallback: fallback}
-	for _, rule := range list {
+	possible := normalised(list)
+	for _, rule := range possible {
 		r.ofRoute[rule.Route] = nil
 	}
 	var description strings.Builder
-	for _, rule := range list {
-		rule.Header = http.CanonicalHeaderKey(rule.Header)
-		if rule.Sampler == nil {
-			rule.Sampler = Drop()
-		}
+	for _, rule := range possible {
 		for route := range r.ofRoute {
 			if rule.Route == "" || rule.Route == route {
 				r.ofRoute[route] = append(r.ofRoute[route], &rule)
@@ -69,6 +77,36 @@ func Rules(fallback sdktrace.Sampler, list ...Rule) sdktrace.Sampler {
 	r.ofOthers = r.ofRoute[""]
 	r.description = "Rules{" + description.String() + "fallback:" + fallback.Description() + "}"
 	return r
+}
+
+// normalised returns the rules that can match, as requests are compared with
+// them.
+func normalised(list []Rule) (possible []Rule) {
+	for _, rule := range list {
+		rule.Header = http.CanonicalHeaderKey(rule.Header)
+		rule.Method = strings.ToUpper(rule.Method)
+		if rule.Sampler == nil {
+			rule.Sampler = Drop()
+		}
+		method, route := splitPattern(rule.Route)
+		if method != "" && rule.Method != "" && method != rule.Method {
+			continue
+		}
+		rule.Method, rule.Route = cmp.Or(rule.Method, method), route
+		possible = append(possible, rule)
+	}
+	return possible
+}
+
+// splitPattern returns the method and the route of a pattern of ServeMux with a
+// method. Anything else is a route as it is.
+func splitPattern(pattern string) (method, route string) {
+	method, rest, ok := strings.Cut(pattern, " ")
+	slash := strings.IndexByte(rest, '/')
+	if !ok || slash < 0 {
+		return "", pattern
+	}
+	return strings.ToUpper(method), rest[slash:]
 }
 
 type rules struct {
@@ -83,22 +121,33 @@ func (*rules) IsRootSampler() {}
 func (r *rules) Description() string { return r.description }
 
 func (r *rules) ShouldSample(p sdktrace.SamplingParameters) sdktrace.SamplingResult {
-	var request headsample.Request
-	if known := server(&p); known != nil {
-		request = known.Request
+	return r.choose(&p).ShouldSample(p)
+}
+
+func (r *rules) dropsFinally(p sdktrace.SamplingParameters) bool {
+	chosen, ok := r.choose(&p).(finalizer)
+	return ok && chosen.dropsFinally(p)
+}
+
+// choose returns the sampler that decides.
+func (r *rules) choose(p *sdktrace.SamplingParameters) sdktrace.Sampler {
+	var attributed headsample.Request
+	request := &attributed
+	if known := measured(p); known != nil {
+		request = &known.Request
 	} else {
-		request = fromAttributes(p.Attributes)
+		attributed = fromAttributes(p.Attributes)
 	}
 	list, ok := r.ofRoute[request.Route]
 	if !ok {
 		list = r.ofOthers
 	}
 	for _, rule := range list {
-		if hasPrefix(request.Path, rule.PathPrefix) && rule.matches(&request, p.Attributes) {
-			return rule.Sampler.ShouldSample(p)
+		if hasPrefix(request.Path, rule.PathPrefix) && rule.matches(request, p.Attributes) {
+			return rule.Sampler
 		}
 	}
-	return r.fallback.ShouldSample(p)
+	return r.fallback
 }
 
 // matches reports whether the conditions besides route and path hold.
@@ -155,10 +204,10 @@ func fromAttributes(attributes []attribute.KeyValue) (request headsample.Request
 	return request
 }
 
-// server returns what the middleware knows of the request, or nil.
-func server(p *sdktrace.SamplingParameters) *headsample.Context {
+// measured returns what the middleware knows of the request, or nil.
+func measured(p *sdktrace.SamplingParameters) *headsample.Context {
 	if p.ParentContext == nil {
 		return nil
 	}
-	return headsample.Server(p.ParentContext)
+	return headsample.Of(p.ParentContext)
 }

@@ -1,11 +1,14 @@
 package sampling_test
 
 import (
+	"context"
 	"net/http"
 	"testing"
+	"testing/synctest"
 
 	"go.opentelemetry.io/otel/attribute"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/otelmon/toolkit/internal/headsample"
 	"github.com/otelmon/toolkit/sampling"
@@ -18,6 +21,11 @@ func spanOf(attributes ...attribute.KeyValue) sdktrace.SamplingParameters {
 
 func requestOf(request headsample.Request) sdktrace.SamplingParameters {
 	return sdktrace.SamplingParameters{ParentContext: serving(request)}
+}
+
+// sending is a request that the middleware's Transport sends in ctx.
+func sending(ctx context.Context, request headsample.Request) sdktrace.SamplingParameters {
+	return sdktrace.SamplingParameters{ParentContext: &headsample.Context{Context: ctx, Request: request, Kind: trace.SpanKindClient}}
 }
 
 func TestARuleMatchesWhenAllItsConditionsHold(t *testing.T) {
@@ -69,6 +77,28 @@ func TestARuleMatchesWhenAllItsConditionsHold(t *testing.T) {
 		"a route where none is known":             {sampling.Rule{Route: "/a"}, sdktrace.SamplingParameters{}, false},
 		"a method where none is known":            {sampling.Rule{Method: "GET"}, sdktrace.SamplingParameters{}, false},
 		"a path where none is known":              {sampling.Rule{PathPrefix: "/"}, sdktrace.SamplingParameters{}, false},
+		"a method in small letters":               {sampling.Rule{Method: "post"}, requestOf(order), true},
+		"a method in small letters, span":         {sampling.Rule{Method: "get"}, spanOf(attribute.String("http.request.method", "GET")), true},
+		"other methods":                           {sampling.Rule{Method: "_OTHER"}, requestOf(headsample.Request{Method: "_OTHER"}), true},
+		"a pattern with the method":               {sampling.Rule{Route: "POST /orders/{id}"}, requestOf(order), true},
+		"a pattern with spaces and tabs":          {sampling.Rule{Route: "POST \t /orders/{id}"}, requestOf(order), true},
+		"a pattern with a small method":           {sampling.Rule{Route: "post /orders/{id}"}, requestOf(order), true},
+		"a pattern with another method":           {sampling.Rule{Route: "GET /orders/{id}"}, requestOf(order), false},
+		"a pattern with another route":            {sampling.Rule{Route: "POST /orders"}, requestOf(order), false},
+		"a name that is no path":                  {sampling.Rule{Route: "shop.Orders/List"}, requestOf(headsample.Request{Route: "shop.Orders/List"}), true},
+		"a pattern with method and host":          {sampling.Rule{Route: "POST example.com/orders/{id}"}, requestOf(order), true},
+		"another method before a host":            {sampling.Rule{Route: "PUT example.com/orders/{id}"}, requestOf(order), false},
+		"a pattern and the same method":           {sampling.Rule{Route: "POST /orders/{id}", Method: "post"}, requestOf(order), true},
+		"methods of which both cannot hold":       {sampling.Rule{Route: "POST /orders/{id}", Method: "GET"}, requestOf(order), false},
+		"both methods turned round":               {sampling.Rule{Route: "GET /orders/{id}", Method: "POST"}, requestOf(order), false},
+		"a pattern with GET is not for HEAD":      {sampling.Rule{Route: "GET /a"}, requestOf(headsample.Request{Method: "HEAD", Route: "/a"}), false},
+		"a route that is no path":                 {sampling.Rule{Route: "shop.Orders List"}, spanOf(attribute.String("http.route", "shop.Orders List")), true},
+		"the method of a request sent":            {sampling.Rule{Method: "POST"}, sending(t.Context(), order), true},
+		"the path of a request sent":              {sampling.Rule{PathPrefix: "/orders"}, sending(t.Context(), order), true},
+		"another path of a request sent":          {sampling.Rule{PathPrefix: "/pay"}, sending(t.Context(), order), false},
+		"the header of a request sent":            {sampling.Rule{Header: "X-Debug"}, sending(t.Context(), order), true},
+		"the request sent and not the one served": {sampling.Rule{Method: "POST"}, sending(serving(headsample.Request{Method: "GET"}), order), true},
+		"not the one served but the request sent": {sampling.Rule{Method: "GET"}, sending(serving(headsample.Request{Method: "GET"}), order), false},
 		"another type where nothing is told":      {sampling.Rule{Attribute: attribute.Int("url.path", 0)}, sdktrace.SamplingParameters{}, false},
 		"a known attribute where nothing is told": {sampling.Rule{Attribute: attribute.String("url.path", "/")}, sdktrace.SamplingParameters{}, false},
 	} {
@@ -157,6 +187,66 @@ func TestOnlyDropIsFinal(t *testing.T) {
 	}
 }
 
+// A caller that did not sample leaves nothing to decide, but whether the request
+// may leave a span when it fails.
+func TestDropIsFinalForAnUnsampledCallerToo(t *testing.T) {
+	t.Parallel()
+	ofHealth := sampling.Rule{Route: "/healthz"}
+	for name, row := range map[string]struct {
+		root  sdktrace.Sampler
+		final bool
+	}{
+		"Drop":                       {sampling.Drop(), true},
+		"a rule that matches":        {sampling.Rules(nil, ofHealth), true},
+		"a rule that does not match": {sampling.Rules(nil, sampling.Rule{Route: "/orders"}), false},
+		"an earlier rule that keeps": {sampling.Rules(nil, sampling.Rule{Method: "GET", Sampler: sampling.Ratio(0)}, ofHealth), false},
+		"the fallback":               {sampling.Rules(sampling.Drop()), true},
+		"rules within rules":         {sampling.Rules(sampling.Rules(nil, sampling.Rule{Sampler: sampling.Rules(nil, ofHealth)})), true},
+		"parent-based within":        {sampling.Rules(nil, sampling.Rule{Sampler: sampling.ParentBased(sampling.Drop())}), true},
+		"parent-based that keeps":    {sampling.Rules(nil, sampling.Rule{Sampler: sampling.ParentBased(nil)}), false},
+		"Keep":                       {sampling.Keep(), false},
+		"Adaptive of none":           {sampling.Adaptive(0), false},
+		"the SDK's never":            {sdktrace.NeverSample(), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			request := serving(headsample.Request{Method: "GET", Route: "/healthz"})
+			for _, remote := range []bool{true, false} {
+				p := child(t, "ot=th:c;a:b,congo=1", idWith(t, high), 0)
+				parent := trace.SpanContextFromContext(p.ParentContext).WithRemote(remote)
+				p.ParentContext = trace.ContextWithSpanContext(request, parent)
+				result := sampling.ParentBased(row.root).ShouldSample(p)
+				if kept(result) || result.Tracestate.String() != "ot=a:b,congo=1" {
+					t.Errorf("remote %v: kept %v with tracestate %q", remote, kept(result), result.Tracestate)
+				}
+				set := attribute.NewSet(result.Attributes...)
+				value, _ := set.Value(headsample.FinalKey)
+				if want := row.final && remote; value.AsBool() != want {
+					t.Errorf("remote %v: final: got %v, want %v", remote, value.AsBool(), want)
+				}
+			}
+		})
+	}
+}
+
+func TestUnsampledCallersCountTowardsNoLimit(t *testing.T) {
+	t.Parallel()
+	for name, limited := range map[string]func(perSecond float64) sdktrace.Sampler{"RateLimit": sampling.RateLimit, "Adaptive": sampling.Adaptive} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				sampler := sampling.ParentBased(sampling.Rules(nil, sampling.Rule{Sampler: limited(1)}))
+				for range 1000 {
+					sampler.ShouldSample(child(t, "", idWith(t, low), 0))
+				}
+				if !kept(sampler.ShouldSample(sdktrace.SamplingParameters{TraceID: idWith(t, low)})) {
+					t.Error("the first root was dropped")
+				}
+			})
+		})
+	}
+}
+
 // Package middleware and the TracerProvider recognise samplers by these.
 func TestDescriptions(t *testing.T) {
 	t.Parallel()
@@ -172,6 +262,7 @@ func TestDescriptions(t *testing.T) {
 		"Keep":           sampling.Keep(),
 		"Rules{Drop,Ratio{0.5},fallback:Adaptive{10}}":                        sampling.Rules(sampling.Adaptive(10), sampling.Rule{Route: "/healthz"}, sampling.Rule{Method: "POST", Sampler: sampling.Ratio(0.5)}),
 		"Rules{fallback:Keep}":                                                sampling.Rules(nil),
+		"Rules{Keep,fallback:Drop}":                                           sampling.Rules(sampling.Drop(), sampling.Rule{Route: "PUT /", Method: "GET"}, sampling.Rule{Sampler: sampling.Keep()}),
 		"Rules{attribute:Keep,Drop,fallback:Drop}":                            sampling.Rules(sampling.Drop(), sampling.Rule{Attribute: team, Sampler: sampling.Keep()}, sampling.Rule{Attribute: attribute.String("http.request.method", "GET")}),
 		"Rules{Drop,Drop,Drop,fallback:Keep}":                                 sampling.Rules(nil, sampling.Rule{Attribute: attribute.String("http.route", "/")}, sampling.Rule{Attribute: attribute.String("url.path", "/")}, sampling.Rule{Attribute: attribute.String("url.scheme", "http")}),
 		"Rules{Rules{attribute:Drop,fallback:Keep},fallback:AlwaysOnSampler}": sampling.Rules(sdktrace.AlwaysSample(), sampling.Rule{Sampler: sampling.Rules(nil, sampling.Rule{Attribute: team})}),

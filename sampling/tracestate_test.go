@@ -3,7 +3,6 @@ package sampling_test
 import (
 	"context"
 	"encoding/hex"
-	"fmt"
 	"strings"
 	"testing"
 
@@ -53,21 +52,6 @@ func parse(t testing.TB, tracestate string) trace.TraceState {
 
 func kept(result sdktrace.SamplingResult) bool {
 	return result.Decision == sdktrace.RecordAndSample
-}
-
-// The probabilities and thresholds are those of the specification's table for
-// a precision of four digits.
-func TestThresholdsAreThoseOfTheSpecification(t *testing.T) {
-	t.Parallel()
-	for oneIn, want := range map[int]string{
-		1: "0", 2: "8", 3: "aaab", 4: "c", 5: "cccd", 8: "e", 10: "e666", 16: "f",
-		100: "fd70a", 1000: "ffbe77", 10_000: "fff9724", 100_000: "ffff583a", 1_000_000: "ffffef39",
-	} {
-		result := sampling.Ratio(1 / float64(oneIn)).ShouldSample(sdktrace.SamplingParameters{TraceID: idWith(t, "ffffffffffffff")})
-		if got := result.Tracestate.String(); got != "ot=th:"+want {
-			t.Errorf("one in %d: got %q, want ot=th:%s", oneIn, got, want)
-		}
-	}
 }
 
 func TestRatioAtItsEdges(t *testing.T) {
@@ -120,35 +104,26 @@ func TestTracestateOfARoot(t *testing.T) {
 		kept    bool
 		want    string
 	}{
-		"other members stay, ot comes first":          {sampling.Ratio(0.5), high, "congo=t61rcWkgMzE,rojo=00f067aa0ba902b7", true, "ot=th:8,congo=t61rcWkgMzE,rojo=00f067aa0ba902b7"},
-		"ot moves to the front":                       {sampling.Ratio(0.5), high, "congo=1,ot=th:0,rojo=2", true, "ot=th:8,congo=1,rojo=2"},
-		"an earlier threshold is replaced":            {sampling.Ratio(0.25), high, "ot=th:8", true, "ot=th:c"},
-		"other sub-keys stay":                         {sampling.Ratio(0.5), high, "ot=p:8;th:1;r:62", true, "ot=th:8;p:8;r:62"},
-		"explicit randomness decides, and stays":      {sampling.Ratio(0.25), low, "ot=rv:c0000000000000", true, "ot=th:c;rv:c0000000000000"},
-		"explicit randomness can be too little":       {sampling.Ratio(0.25), high, "ot=rv:bfffffffffffff", false, "ot=rv:bfffffffffffff"},
-		"the specification's randomness at a half":    {sampling.Ratio(0.5), high, "ot=rv:7479cfb506891d", false, "ot=rv:7479cfb506891d"},
-		"the specification's randomness at 60 %":      {sampling.Ratio(0.6), low, "ot=rv:7479cfb506891d", true, "ot=th:6666;rv:7479cfb506891d"},
-		"randomness too short is left out":            {sampling.Ratio(0.5), high, "ot=rv:1", true, "ot=th:8"},
-		"randomness too long is left out":             {sampling.Ratio(0.5), high, "ot=rv:000000000000000", true, "ot=th:8"},
-		"randomness in upper case is left out":        {sampling.Ratio(0.5), low, "ot=rv:FFFFFFFFFFFFFF", false, ""},
-		"randomness that is none is left out":         {sampling.Ratio(0.5), high, "ot=rv:0000000000000g;a:b", true, "ot=th:8;a:b"},
-		"randomness given twice is left out":          {sampling.Ratio(0.5), high, "ot=rv:00000000000000;rv:00000000000001", true, "ot=th:8"},
-		"what is dropped has no threshold":            {sampling.Ratio(0.5), low, "ot=th:0;a:b,congo=1", false, "ot=a:b,congo=1"},
-		"an ot member left empty is removed":          {sampling.Ratio(0.5), low, "congo=1,ot=th:0", false, "congo=1"},
-		"nothing to remove leaves the order":          {sampling.Ratio(0.5), low, "congo=1,ot=a:b", false, "congo=1,ot=a:b"},
-		"a member that is no list is left out":        {sampling.Ratio(0.5), high, "ot=whatever it is;;:;A:1;1a:1;a:/;ok:1", true, "ot=th:8;ok:1"},
-		"a bad threshold is replaced":                 {sampling.Ratio(0.5), high, "ot=th:XYZ;th:", true, "ot=th:8"},
-		"without room there is no threshold":          {sampling.Ratio(0.5), high, "ot=" + long, true, "ot=" + long},
-		"no threshold rather than an old one":         {sampling.Ratio(0.0001), high, "ot=th:0;" + long[:250], true, "ot=" + long[:250]},
-		"of 32 members the last makes room":           {sampling.Ratio(0.5), high, members(32), true, "ot=th:8," + members(31)},
-		"of 32 members with ot all stay":              {sampling.Ratio(0.5), high, members(31) + ",ot=th:0", true, "ot=th:8," + members(31)},
-		"multi-tenant keys of others are not touched": {sampling.Ratio(0.5), high, "ot@vendor=th:0", true, "ot=th:8,ot@vendor=th:0"},
-		"Keep stands for itself":                      {sampling.Keep(), low, "ot=th:c", true, "ot=th:0"},
-		"Drop has no threshold":                       {sampling.Drop(), high, "ot=th:c;a:b", false, "ot=a:b"},
-		"what a limit kept has no threshold":          {sampling.RateLimit(1), low, "ot=th:0,congo=1", true, "congo=1"},
-		"a limit of nothing has no threshold either":  {sampling.RateLimit(0), low, "ot=th:0,congo=1", false, "congo=1"},
-		"Adaptive keeps the first":                    {sampling.Adaptive(1), low, "congo=1", true, "ot=th:0,congo=1"},
-		"Rules keep what their sampler wrote":         {sampling.Rules(sampling.Ratio(0.5)), high, "congo=1", true, "ot=th:8,congo=1"},
+		"other members stay, ot comes first":         {sampling.Ratio(0.5), high, "congo=t61rcWkgMzE,rojo=00f067aa0ba902b7", true, "ot=th:8,congo=t61rcWkgMzE,rojo=00f067aa0ba902b7"},
+		"ot moves to the front":                      {sampling.Ratio(0.5), high, "congo=1,ot=th:0,rojo=2", true, "ot=th:8,congo=1,rojo=2"},
+		"an earlier threshold is replaced":           {sampling.Ratio(0.25), high, "ot=th:8", true, "ot=th:c"},
+		"other sub-keys stay":                        {sampling.Ratio(0.5), high, "ot=p:8;th:1;r:62", true, "ot=th:8;p:8;r:62"},
+		"explicit randomness decides, and stays":     {sampling.Ratio(0.25), low, "ot=rv:c0000000000000", true, "ot=th:c;rv:c0000000000000"},
+		"explicit randomness can be too little":      {sampling.Ratio(0.25), high, "ot=rv:bfffffffffffff", false, "ot=rv:bfffffffffffff"},
+		"the specification's randomness at a half":   {sampling.Ratio(0.5), high, "ot=rv:7479cfb506891d", false, "ot=rv:7479cfb506891d"},
+		"the specification's randomness at 60 %":     {sampling.Ratio(0.6), low, "ot=rv:7479cfb506891d", true, "ot=th:6666;rv:7479cfb506891d"},
+		"randomness in upper case is left out":       {sampling.Ratio(0.5), low, "ot=rv:FFFFFFFFFFFFFF", false, ""},
+		"what is dropped has no threshold":           {sampling.Ratio(0.5), low, "ot=th:0;a:b,congo=1", false, "ot=a:b,congo=1"},
+		"an ot member left empty is removed":         {sampling.Ratio(0.5), low, "congo=1,ot=th:0", false, "congo=1"},
+		"nothing to remove leaves the order":         {sampling.Ratio(0.5), low, "congo=1,ot=a:b", false, "congo=1,ot=a:b"},
+		"without room there is no threshold":         {sampling.Ratio(0.5), high, "ot=" + long, true, "ot=" + long},
+		"no threshold rather than an old one":        {sampling.Ratio(0.0001), high, "ot=th:0;" + long[:250], true, "ot=" + long[:250]},
+		"Keep stands for itself":                     {sampling.Keep(), low, "ot=th:c", true, "ot=th:0"},
+		"Drop has no threshold":                      {sampling.Drop(), high, "ot=th:c;a:b", false, "ot=a:b"},
+		"what a limit kept has no threshold":         {sampling.RateLimit(1), low, "ot=th:0,congo=1", true, "congo=1"},
+		"a limit of nothing has no threshold either": {sampling.RateLimit(0), low, "ot=th:0,congo=1", false, "congo=1"},
+		"Adaptive keeps the first":                   {sampling.Adaptive(1), low, "congo=1", true, "ot=th:0,congo=1"},
+		"Rules keep what their sampler wrote":        {sampling.Rules(sampling.Ratio(0.5)), high, "congo=1", true, "ot=th:8,congo=1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -161,14 +136,6 @@ func TestTracestateOfARoot(t *testing.T) {
 			}
 		})
 	}
-}
-
-func members(n int) string {
-	list := make([]string, n)
-	for i := range list {
-		list[i] = fmt.Sprintf("m%d=%d", i, i)
-	}
-	return strings.Join(list, ",")
 }
 
 func TestTracestateOfAChild(t *testing.T) {
@@ -186,10 +153,6 @@ func TestTracestateOfAChild(t *testing.T) {
 		"a threshold that would have rejected is removed":   {low, sampled, "ot=th:c;a:b,congo=1", "ot=a:b,congo=1"},
 		"so is one that explicit randomness contradicts":    {high, sampled, "ot=rv:bfffffffffffff;th:c", "ot=rv:bfffffffffffff"},
 		"a threshold that is none is removed":               {high, sampled, "ot=th:maybe", ""},
-		"a threshold in upper case is removed":              {high, sampled, "ot=th:C", ""},
-		"a threshold too long is removed":                   {high, sampled, "ot=th:000000000000000", ""},
-		"a threshold given twice is removed":                {high, sampled, "ot=th:0;th:c", ""},
-		"a threshold that is empty is removed":              {high, sampled, "ot=th:", ""},
 		"no threshold, none is made":                        {high, sampled, "congo=1,ot=other:1", "congo=1,ot=other:1"},
 		"no tracestate, none is made":                       {high, sampled, "", ""},
 		"what is dropped has no threshold":                  {low, random, "ot=th:c,congo=1", "congo=1"},
@@ -205,50 +168,4 @@ func TestTracestateOfAChild(t *testing.T) {
 			}
 		})
 	}
-}
-
-func FuzzTracestate(f *testing.F) {
-	for _, seed := range []string{
-		"", "ot=th:0", "ot=th:c;rv:6e6d1a75832a2f", "congo=t61rcWkgMzE,ot=p:8;r:62", "ot=th:XYZ;;:;rv:1", "ot= ;th:8", members(32),
-		"ot=" + strings.Repeat("a", 256), "ot=th:1;k:" + strings.Repeat("b", 240) + ",x=1", "ot=\tth:0", "ot=,ot=th:0",
-	} {
-		f.Add(seed, uint64(0x7fffffffffffff), true)
-	}
-	samplers := map[string]sdktrace.Sampler{
-		"Ratio": sampling.Ratio(0.3), "Keep": sampling.Keep(), "Drop": sampling.Drop(), "RateLimit": sampling.RateLimit(1e12),
-		"Adaptive": sampling.Adaptive(2), "Rules": sampling.Rules(sampling.Ratio(0.01)), "ParentBased": sampling.ParentBased(sampling.Keep()),
-	}
-	f.Fuzz(func(t *testing.T, tracestate string, randomness uint64, sampled bool) {
-		state, err := trace.ParseTraceState(tracestate)
-		if err != nil {
-			t.Skip()
-		}
-		flags := trace.TraceFlags(0).WithSampled(sampled)
-		p := child(t, tracestate, idWith(t, fmt.Sprintf("%014x", randomness&(1<<56-1))), flags)
-		for name, sampler := range samplers {
-			result := sampler.ShouldSample(p)
-			checkState(t, name, state, result)
-		}
-	})
-}
-
-// checkState checks what holds for every tracestate that a sampler returns.
-func checkState(t *testing.T, sampler string, in trace.TraceState, result sdktrace.SamplingResult) {
-	t.Helper()
-	text := result.Tracestate.String()
-	again, err := trace.ParseTraceState(text)
-	if err != nil || again.String() != text {
-		t.Errorf("%s: %q cannot be read: %v", sampler, text, err)
-	}
-	if !kept(result) && strings.Contains(";"+again.Get("ot"), ";th:") {
-		t.Errorf("%s: %q was dropped and has a threshold", sampler, text)
-	}
-	position := 0
-	in.Walk(func(key, value string) bool {
-		position++
-		if key != "ot" && again.Get(key) != value && position < 32 {
-			t.Errorf("%s: member %s is lost from %q", sampler, key, text)
-		}
-		return true
-	})
 }

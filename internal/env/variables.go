@@ -46,7 +46,7 @@ var general = []Variable{
 	{"OTEL_METRICS_EXPORTER", "prometheus, otlp, console or none, separated by commas", "prometheus,otlp", "Where metrics go. The specification has otlp."},
 	{"OTEL_LOGS_EXPORTER", "otlp, console or none, separated by commas", "otlp", "Where log records go."},
 	{"OTEL_TRACES_SAMPLER", "always_on, always_off, traceidratio, parentbased_always_on, parentbased_always_off, parentbased_traceidratio, otelmon_ratio, otelmon_ratelimit or otelmon_adaptive", "parentbased_always_on", "Head sampler. Those of otelmon are parent-based: a ratio that can be counted from, at most so many traces a second, or about so many a second of each route. With a value or argument not accepted, 1 % of new traces are kept, never all."},
-	{"OTEL_TRACES_SAMPLER_ARG", "a ratio from 0 to 1; for otelmon_ratelimit and otelmon_adaptive a number above 0", "1; 100 for otelmon_ratelimit, 10 for otelmon_adaptive", "Ratio of new traces to keep, or traces a second, for otelmon_adaptive of each route."},
+	{"OTEL_TRACES_SAMPLER_ARG", "a ratio from 0 to 1 for traceidratio, parentbased_traceidratio and otelmon_ratio; a number above 0, up to 1000000, for otelmon_ratelimit and otelmon_adaptive; no value for the others", "1; 100 for otelmon_ratelimit, 10 for otelmon_adaptive", "Ratio of new traces to keep, or traces a second, for otelmon_adaptive of each route. With a sampler that takes none it is an error, and the sampler is used."},
 	{"OTEL_METRICS_EXEMPLAR_FILTER", "trace_based, always_on or always_off", "trace_based", "Which measurements may become exemplars."},
 	{"OTEL_METRIC_EXPORT_INTERVAL", "milliseconds, 100 to 86400000", "60000", "Time between two metric exports over OTLP."},
 	{"OTEL_METRIC_EXPORT_TIMEOUT", "milliseconds, 1 to 86400000", "30000", "Time that one metric export may take, retries included."},
@@ -115,7 +115,7 @@ var prometheus = []Variable{
 var own = []Variable{
 	{"OTELMON_METRICS_DISABLED", "instrument names or patterns with * and ?, separated by commas", "", "Instruments that are not recorded, such as go.*."},
 	{"OTELMON_METRICS_PATH", "scrape or otlp", "scrape when /metrics listens beyond loopback, else otlp", "Which copy of the metrics Prometheus is to keep."},
-	{"OTELMON_RESCUES_PER_SECOND", "a whole number, 0 to 1000000", "10", "How many unsampled requests a second may leave a span because they failed or were slow. 0 rescues none."},
+	{"OTELMON_RESCUES_PER_SECOND", "a whole number, 0 to 1000000", "10", "How many unsampled requests a second may leave a span because they failed, or up to half of them because they were slow. 0 rescues none."},
 	{"OTELMON_RESCUE_SLOWER_THAN", "milliseconds, 1 to 86400000", "1000", "Duration from which on an unsampled request that succeeds is slow."},
 	{"OTELMON_FORCED_PER_SECOND", "a whole number, 0 to 1000000", "100", "How many requests a second are sampled for the sole reason that their caller says so; above it the sampler decides."},
 	{"OTELMON_PROMETHEUS_WEB_CONFIG_FILE", "path of a readable web configuration file of Prometheus' exporter-toolkit", "", "TLS and basic authentication for /metrics."},

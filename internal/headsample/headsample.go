@@ -14,12 +14,12 @@ import (
 	"encoding/binary"
 	"math/rand/v2"
 	"net/http"
-	"slices"
-	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/otelmon/toolkit/internal/tracestate"
 )
 
 // Request is what is known of an HTTP request before it is handled.
@@ -181,26 +181,8 @@ func Unsampled(parent trace.SpanContext) trace.SpanContext {
 		TraceID:    traceID,
 		SpanID:     spanID,
 		TraceFlags: parent.TraceFlags() &^ trace.FlagsSampled,
-		TraceState: WithoutThreshold(parent.TraceState()),
+		TraceState: tracestate.WithoutThreshold(parent.TraceState()),
 	})
-}
-
-// WithoutThreshold returns the state without the sampling threshold, which says
-// how many spans a sampled one stands for.
-func WithoutThreshold(state trace.TraceState) trace.TraceState {
-	const member = "ot"
-	old := state.Get(member)
-	if old == "" {
-		return state
-	}
-	kept := slices.DeleteFunc(strings.Split(old, ";"), func(pair string) bool { return strings.HasPrefix(pair, "th:") })
-	state = state.Delete(member)
-	if len(kept) > 0 {
-		if with, err := state.Insert(member, strings.Join(kept, ";")); err == nil {
-			return with
-		}
-	}
-	return state
 }
 
 // RootSampler is implemented by the samplers of package sampling. They decide

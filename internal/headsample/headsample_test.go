@@ -4,7 +4,6 @@ import (
 	"context"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/otelmon/toolkit/internal/headsample"
@@ -102,30 +101,5 @@ func TestUnsampledKeepsAllButTheFlag(t *testing.T) {
 	got := headsample.Unsampled(parent)
 	if got.SpanID() == parent.SpanID() || !got.Equal(parent.WithTraceFlags(random).WithSpanID(got.SpanID()).WithRemote(false)) {
 		t.Errorf("got %v of %v", got, parent)
-	}
-}
-
-func TestWithoutThreshold(t *testing.T) {
-	t.Parallel()
-	tests := map[string]struct{ state, want string }{
-		"nothing":                {"", ""},
-		"another's member":       {"vendor=th:8", "vendor=th:8"},
-		"the threshold alone":    {"ot=th:8", ""},
-		"a threshold and others": {"ot=p:1;th:8;rv:00000000000001,vendor=1", "ot=p:1;rv:00000000000001,vendor=1"},
-		"others":                 {"ot=rv:00000000000001,vendor=1", "ot=rv:00000000000001,vendor=1"},
-		"two thresholds":         {"ot=th:8;th:c", ""},
-	}
-	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			state, err := trace.ParseTraceState(tt.state)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got := headsample.WithoutThreshold(state).String()
-			if diff := cmp.Diff(tt.want, got); diff != "" {
-				t.Errorf("the state differs (-want +got):\n%s", diff)
-			}
-		})
 	}
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/otelmon/toolkit/internal/bucket"
 	"github.com/otelmon/toolkit/internal/headsample"
+	"github.com/otelmon/toolkit/internal/tracestate"
 )
 
 // Limits bound what is sampled besides the sampler's own choice.
@@ -113,7 +114,7 @@ func (p *Provider) sample(parameters sdktrace.SamplingParameters) sdktrace.Sampl
 	orphan := trace.NewSpanContext(trace.SpanContextConfig{TraceState: parent.TraceState()})
 	parameters.ParentContext = trace.ContextWithSpanContext(parameters.ParentContext, orphan)
 	result := p.sampler.ShouldSample(parameters)
-	result.Tracestate = headsample.WithoutThreshold(result.Tracestate)
+	result.Tracestate = tracestate.WithoutThreshold(result.Tracestate)
 	return result
 }
 
