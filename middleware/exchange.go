@@ -36,7 +36,7 @@ type exchange struct {
 	returned  bool // the handler did, neither by a panic nor by runtime.Goexit
 	body      countedBody
 	writer    http.ResponseWriter // of the server
-	http1     http1               // around it, if it is one
+	observed  observed            // around it, if it is known
 	finished  *route              // what is known in the end
 
 	mu    sync.Mutex // guards what follows

@@ -104,7 +104,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	c.Kind = trace.SpanKindClient
 	c.Request = headsample.Request{
 		Method: telemetry.KnownMethod(r.Method),
-		Path:   r.URL.Path,
+		Path:   cmp.Or(r.URL.Path, "/"),
 		Scheme: r.URL.Scheme,
 		Header: r.Header,
 	}
