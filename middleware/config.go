@@ -41,8 +41,9 @@ type Config struct {
 	// _OTHER, and so does a request for which it panics.
 	Route func(*http.Request) string
 
-	// Routes are options of single routes, by pattern, such as "/orders/{id}";
-	// a method or host in it makes no difference. What is given here replaces
+	// Routes are options of single routes, by pattern, such as "/orders/{id}".
+	// Options are for all methods: those of patterns that differ in the method
+	// add up. What is given here replaces
 	// the defaults, which switch Traces off for health checks and for metrics:
 	// /health, /healthz, /live, /livez, /ready, /readyz, /-/healthy, /-/ready and
 	// /metrics. Such a request is still counted.
@@ -61,10 +62,11 @@ type Config struct {
 	// PropagateTo are the hosts that a Transport sends trace context and
 	// baggage to, such as "api.example.com" or, with all its subdomains,
 	// ".example.com", without port and in any case. Nil means all, an empty list
-	// none. To other hosts the headers of the Propagator, traceparent, tracestate
-	// and baggage are removed, also those that the request came with. To these
-	// hosts they are replaced, and kept as they came only when there is no trace
-	// or no Propagator to write them. A Handler ignores it.
+	// none. To other hosts the headers of all propagators of OTEL_PROPAGATORS and
+	// of this one are removed, also those that the request came with, as through
+	// a reverse proxy. To these hosts they are replaced, and kept as they came
+	// only when there is no trace or no Propagator to write them. A Handler
+	// ignores it.
 	PropagateTo []string
 }
 

@@ -32,6 +32,7 @@ type exchange struct {
 	rescuable bool          // which may leave a span after all
 	agent     string        // what that would say of the client
 	forwarded string
+	upgrades  bool // the client asks for another protocol
 	recorded  bool // there is a span
 	returned  bool // the handler did, neither by a panic nor by runtime.Goexit
 	body      countedBody
@@ -140,10 +141,10 @@ func (x *exchange) untraced(provider trace.TracerProvider) {
 // serve calls the service's handler with what belongs to x.
 func (x *exchange) serve(r *http.Request) {
 	x.inner = r
+	x.upgrades = len(r.Header["Upgrade"]) > 0
 	if x.rescuable {
 		x.agent, x.forwarded = first(r.Header["User-Agent"]), first(r.Header["X-Forwarded-For"])
 	}
-	x.Request.Header = nil                                              // the service may change it from now on
 	if r.Body != nil && r.Body != http.NoBody && r.ContentLength != 0 { // with HTTP/2 there is a reader in any case
 		x.body.ReadCloser = r.Body
 		r.Body = &x.body

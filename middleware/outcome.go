@@ -113,10 +113,10 @@ func (x *exchange) routeAfter(named *route) *route {
 	switch {
 	case named != nil:
 		return named
-	case t.hook == nil && x.inner.Pattern != x.request.Pattern && patternIsBounded(x.inner):
+	case t.hook == nil && (t.direct || x.inner.Pattern != x.request.Pattern) && patternIsBounded(x.inner):
 		return t.matched(x.inner.Pattern)
 	case x.route == nil:
-		x.findRoute()
+		x.route = t.of(x.request)
 	}
 	if x.route == t.other && t.mux == nil && t.hook == nil && patternIsBounded(x.inner) {
 		return t.matched(x.inner.Pattern)

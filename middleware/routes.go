@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 
 	"github.com/otelmon/toolkit/internal/bounded"
+	"github.com/otelmon/toolkit/internal/headsample"
 	"github.com/otelmon/toolkit/internal/telemetry"
 )
 
@@ -22,6 +23,7 @@ const (
 // routes tells what is known of the route of a request.
 type routes struct {
 	mux     *http.ServeMux
+	direct  bool // the router gets the request itself, and leaves its pattern there
 	hook    func(*http.Request) string
 	early   bool // the route must be known first: for its options, or because that was promised
 	disable Part
@@ -55,16 +57,20 @@ func newRoutes(cfg Config, next http.Handler) routes {
 	} {
 		options[path] = RouteOptions{Disable: Traces}
 	}
-	for pattern, given := range cfg.Routes {
-		options[pathOf(pattern)] = given
+	given := map[string]RouteOptions{}
+	for pattern, one := range cfg.Routes {
+		_, route := headsample.SplitPattern(pattern)
+		all := given[route] // of patterns that differ in method
+		given[route] = RouteOptions{Disable: all.Disable | one.Disable, Stream: all.Stream || one.Stream}
 	}
-	maps.Copy(options, cfg.Routes) // also names that are no patterns of ServeMux
+	maps.Copy(options, given)
 	mux := cfg.Mux
-	if own, ok := next.(*http.ServeMux); ok && mux == nil {
+	own, direct := next.(*http.ServeMux)
+	if direct && mux == nil {
 		mux = own
 	}
 	return routes{
-		mux: mux, hook: cfg.Route, early: len(cfg.Routes) > 0 || cfg.Route != nil || cfg.Mux != nil, disable: cfg.Disable, options: options,
+		mux: mux, direct: direct, hook: cfg.Route, early: len(cfg.Routes) > 0 || cfg.Route != nil || cfg.Mux != nil, disable: cfg.Disable, options: options,
 		known: &bounded.Map[string, *route]{}, other: &route{options: RouteOptions{Disable: cfg.Disable}},
 	}
 }
@@ -109,9 +115,7 @@ func (t *routes) matched(pattern string) *route {
 // named returns the route that the service names, by a pattern of ServeMux with
 // a method or by what it likes.
 func (t *routes) named(name string) *route {
-	if strings.Contains(name, " ") {
-		name = pathOf(name)
-	}
+	_, name = headsample.SplitPattern(name)
 	if found, ok := t.known.Get(name); ok && found.label == name {
 		return found
 	}

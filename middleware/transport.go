@@ -128,6 +128,7 @@ func (c *call) untraced() bool {
 	}
 	decision, ok := decider.Decide(c, trace.SpanKindClient)
 	if !ok {
+		c.Ask()
 		return false
 	}
 	if decision.Recording {

@@ -58,7 +58,6 @@ func (c *call) Value(key any) any {
 func (c *call) send(ctx, around context.Context) {
 	c.around = around
 	defer c.abandoned()
-	c.Request.Header = nil // base may change the headers, and what it starts spans with may ask samplers
 	out := c.original.WithContext(ctx)
 	c.headers.header = out.Header
 	c.propagate(around)
@@ -87,11 +86,11 @@ func (c *call) propagate(ctx context.Context) {
 	propagator := t.propagator()
 	names := t.traceHeaders.of(propagator)
 	if !t.allowed.contains(c.original.URL) {
-		c.headers.remove(names.all)
+		c.headers.remove(names)
 		return
 	}
 	if names.written && trace.SpanContextFromContext(ctx).IsValid() {
-		c.headers.remove(names.all)
+		c.headers.remove(names)
 	}
 	propagator.Inject(ctx, &c.headers)
 }

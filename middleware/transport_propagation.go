@@ -62,17 +62,17 @@ func withoutPort(host string) string {
 // normalHost returns the one way of writing a host's name.
 func normalHost(host string) string { return strings.ToLower(strings.TrimSuffix(host, ".")) }
 
-// traceHeaders are the names of the headers that tell the trace and baggage, for
-// the propagator that was asked last.
+// traceHeaders are those that tell the trace and baggage, for the propagator
+// that was asked last.
 type traceHeaders struct{ last atomic.Pointer[headerNames] }
 
 type headerNames struct {
 	propagator propagation.TextMapPropagator
-	all        []string // as in http.Header, and in lower case as one may put them there
+	own        []string // of the propagator, besides the known, as in http.Header and in lower case
 	written    bool     // the propagator writes any
 }
 
-// of returns those of the propagator, and those of the W3C whatever it is.
+// of returns those of the propagator.
 func (t *traceHeaders) of(propagator propagation.TextMapPropagator) *headerNames {
 	last := t.last.Load()
 	if last != nil && last.written && same(last.propagator, propagator) {
@@ -83,13 +83,38 @@ func (t *traceHeaders) of(propagator propagation.TextMapPropagator) *headerNames
 		return last
 	}
 	names := &headerNames{propagator: propagator, written: len(fields) > 0}
-	for _, field := range append([]string{"traceparent", "tracestate", "baggage"}, fields...) {
-		names.all = append(names.all, http.CanonicalHeaderKey(field), strings.ToLower(field))
+	for _, field := range fields {
+		if !isTraceHeader(http.CanonicalHeaderKey(field)) {
+			names.own = append(names.own, http.CanonicalHeaderKey(field), strings.ToLower(field))
+		}
 	}
-	slices.Sort(names.all)
-	names.all = slices.Compact(names.all)
 	t.last.Store(names)
 	return names
+}
+
+func (n *headerNames) contains(name string) bool {
+	return isTraceHeader(name) || slices.Contains(n.own, name)
+}
+
+// isTraceHeader knows the headers of all propagators of OTEL_PROPAGATORS: what a
+// propagator reads is more than what it says that it writes. Names are as in
+// http.Header, or in lower case as one may put them there.
+func isTraceHeader(name string) bool {
+	switch name {
+	case "Traceparent", "Tracestate", "Baggage", "B3", "Uber-Trace-Id", "X-Amzn-Trace-Id",
+		"traceparent", "tracestate", "baggage", "b3", "uber-trace-id", "x-amzn-trace-id":
+		return true
+	}
+	if len(name) < 5 {
+		return false
+	}
+	switch name[:5] {
+	case "X-B3-", "x-b3-", "Ot-Tr", "ot-tr", "Ot-Ba", "ot-ba", "Uberc", "uberc":
+		name = strings.ToLower(name)
+		return strings.HasPrefix(name, "x-b3-") || strings.HasPrefix(name, "ot-tracer-") ||
+			strings.HasPrefix(name, "ot-baggage-") || strings.HasPrefix(name, "uberctx-")
+	}
+	return false
 }
 
 // same reports whether both are surely the same propagator. A composite one is a
@@ -126,10 +151,10 @@ func (h *outgoingHeaders) copy() {
 	h.header, h.copied = header, true
 }
 
-// remove removes the headers of these names.
-func (h *outgoingHeaders) remove(names []string) {
-	for _, name := range names {
-		if _, ok := h.header[name]; ok {
+// remove removes the headers that tell a trace.
+func (h *outgoingHeaders) remove(names *headerNames) {
+	for name := range h.header {
+		if names.contains(name) {
 			h.copy()
 			delete(h.header, name)
 		}

@@ -60,7 +60,10 @@ func (x *exchange) sendsHeader(w http.ResponseWriter, code int, next func(int)) 
 // sendsFrom copies src by next. The response only begins if src has a byte:
 // when reading it fails at once, the status code is still open.
 func (x *exchange) sendsFrom(w http.ResponseWriter, src io.Reader, next func(io.Reader) (int64, error)) (int64, error) {
-	if isEventStream(first(w.Header()["Content-Type"])) {
+	x.mu.Lock()
+	streams := x.options.Stream
+	x.mu.Unlock()
+	if streams || isEventStream(first(w.Header()["Content-Type"])) {
 		src = &beginning{src, func() { x.sends(http.StatusOK, w) }}
 	}
 	n, err := next(src)
@@ -100,7 +103,7 @@ func (x *exchange) hijacks(err error) {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.seen.status == 0 && x.inner.Header.Get("Upgrade") != "" {
+	if x.seen.status == 0 && x.upgrades {
 		x.seen.status = http.StatusSwitchingProtocols
 	}
 	x.seen.hijacked, x.seen.stream = true, true

@@ -80,7 +80,7 @@ type Config struct {
 	// Rescue says which requests through package middleware leave a span
 	// although their trace is not sampled. Default OTELMON_RESCUE_SLOWER_THAN
 	// and OTELMON_RESCUES_PER_SECOND, then failed ones and those of 1 s and
-	// more, at most 10 a second. Slow ones take half of them at most.
+	// more, at most 10 a second. Slow ones take about half of them at most.
 	Rescue sampling.Rescue
 
 	// ForcedPerSecond bounds how many requests through package middleware are

@@ -90,7 +90,7 @@ func byHeader(i int) sampling.Rule {
 }
 
 func serving(request headsample.Request) context.Context {
-	return &headsample.Context{Context: context.Background(), Request: request, Kind: trace.SpanKindServer}
+	return headsample.WithHeader(&headsample.Context{Context: context.Background(), Request: request, Kind: trace.SpanKindServer}, request.Header)
 }
 
 func BenchmarkDecision(b *testing.B) {

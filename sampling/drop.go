@@ -9,8 +9,9 @@ import (
 )
 
 // Drop returns a sampler that keeps no trace, not even one that fails: what it
-// drops is never rescued, see [Rescue], nor is a request of it whose caller did
-// not sample. A caller's sampled trace is followed all the same.
+// drops is never rescued, see [Rescue]. Under [ParentBased], which Setup wraps it
+// in, nor is a request to it whose caller did not sample. A caller's sampled
+// trace is followed all the same.
 func Drop() sdktrace.Sampler {
 	return drop{final()}
 }

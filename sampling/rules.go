@@ -39,7 +39,9 @@ type Rule struct {
 	Method string
 	// PathPrefix is what the request's path begins with.
 	PathPrefix string
-	// Header is the name, in any case, of a header that the request has.
+	// Header is the name, in any case, of a header that the request has. It is
+	// known to otelmon's TracerProvider while it decides about a request of the
+	// middleware, and to nobody else.
 	// Clients choose their headers: on a public service, anyone who knows the
 	// name can use up the sampler's budget. Each rule with a Header costs a
 	// decision about 15 ns; rules by route cost nothing that grows.
@@ -72,6 +74,7 @@ func Rules(fallback sdktrace.Sampler, list ...Rule) sdktrace.Sampler {
 				r.ofRoute[route] = append(r.ofRoute[route], &rule)
 			}
 		}
+		r.byHeader = r.byHeader || rule.Header != ""
 		description.WriteString(rule.description() + ",")
 	}
 	r.ofOthers = r.ofRoute[""]
@@ -88,7 +91,7 @@ func normalised(list []Rule) (possible []Rule) {
 		if rule.Sampler == nil {
 			rule.Sampler = Drop()
 		}
-		method, route := splitPattern(rule.Route)
+		method, route := headsample.SplitPattern(rule.Route)
 		if method != "" && rule.Method != "" && method != rule.Method {
 			continue
 		}
@@ -98,21 +101,11 @@ func normalised(list []Rule) (possible []Rule) {
 	return possible
 }
 
-// splitPattern returns the method and the route of a pattern of ServeMux with a
-// method. Anything else is a route as it is.
-func splitPattern(pattern string) (method, route string) {
-	method, rest, ok := strings.Cut(pattern, " ")
-	slash := strings.IndexByte(rest, '/')
-	if !ok || slash < 0 {
-		return "", pattern
-	}
-	return strings.ToUpper(method), rest[slash:]
-}
-
 type rules struct {
 	ofRoute     map[string][]*Rule // for each route in a rule, those that can match
 	ofOthers    []*Rule            // for other routes
 	fallback    sdktrace.Sampler
+	byHeader    bool // some rule looks at headers
 	description string
 }
 
@@ -138,12 +131,16 @@ func (r *rules) choose(p *sdktrace.SamplingParameters) sdktrace.Sampler {
 	} else {
 		attributed = fromAttributes(p.Attributes)
 	}
+	var header http.Header
+	if r.byHeader && p.ParentContext != nil {
+		header = headsample.Header(p.ParentContext)
+	}
 	list, ok := r.ofRoute[request.Route]
 	if !ok {
 		list = r.ofOthers
 	}
 	for _, rule := range list {
-		if hasPrefix(request.Path, rule.PathPrefix) && rule.matches(request, p.Attributes) {
+		if hasPrefix(request.Path, rule.PathPrefix) && rule.matches(request, header, p.Attributes) {
 			return rule.Sampler
 		}
 	}
@@ -151,9 +148,9 @@ func (r *rules) choose(p *sdktrace.SamplingParameters) sdktrace.Sampler {
 }
 
 // matches reports whether the conditions besides route and path hold.
-func (r *Rule) matches(request *headsample.Request, attributes []attribute.KeyValue) bool {
+func (r *Rule) matches(request *headsample.Request, header http.Header, attributes []attribute.KeyValue) bool {
 	return (r.Method == "" || r.Method == request.Method) &&
-		(r.Header == "" || len(request.Header[r.Header]) > 0) &&
+		(r.Header == "" || len(header[r.Header]) > 0) &&
 		(r.Attribute.Key == "" || r.hasAttribute(request, attributes))
 }
 
@@ -172,12 +169,16 @@ func (r *Rule) hasAttribute(request *headsample.Request, attributes []attribute.
 }
 
 // description marks a sampler that cannot be chosen before the span's
-// attributes are known.
+// attributes are known, or not without headers.
 func (r *Rule) description() string {
-	if r.Attribute.Key != "" && factOf(&headsample.Request{}, r.Attribute.Key) == nil {
-		return "attribute:" + r.Sampler.Description()
+	text := r.Sampler.Description()
+	if r.Header != "" {
+		text = "header:" + text
 	}
-	return r.Sampler.Description()
+	if r.Attribute.Key != "" && factOf(&headsample.Request{}, r.Attribute.Key) == nil {
+		text = "attribute:" + text
+	}
+	return text
 }
 
 // factOf returns the part of the request that the attribute repeats, or nil.

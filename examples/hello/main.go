@@ -42,7 +42,8 @@ func main() {
 
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	if err := errors.Join(server.Shutdown(ctx), sdk.Shutdown(ctx)); err != nil { // requests first, then what they leave
+	_ = server.Shutdown(ctx)                                   // the requests first
+	if err := sdk.Shutdown(context.Background()); err != nil { // then what they leave; takes 10 s at most
 		slog.Error("stopping", "error", err)
 	}
 }

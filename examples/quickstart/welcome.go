@@ -31,7 +31,7 @@ Try:
   curl '%[1]s/slow?delay=300ms'
 `, base, cmp.Or(metricsURL, "not served, see the log"), cmp.Or(sdk.OTLPEndpoint(), "nowhere"), load, end)
 	if metricsURL != "" {
-		say(w, "  curl -s %s | grep ^shop_orders\n", metricsURL)
+		say(w, "  curl -s %s | grep -E '^(shop_orders|http_server_request_duration_seconds_count)'\n", metricsURL)
 	}
 	say(w, "\n")
 }

@@ -14,6 +14,7 @@ import (
 	"encoding/binary"
 	"math/rand/v2"
 	"net/http"
+	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -33,8 +34,8 @@ type Request struct {
 	Path string
 	// Scheme is http or https.
 	Scheme string
-	// Header is the request's, not to be changed. It is nil once the request is
-	// handled or sent: others may change it then.
+	// Header is the request's. It is read by who decides, before others may
+	// change it: see [Header].
 	Header http.Header
 }
 
@@ -146,7 +147,11 @@ func (c *Context) Leave(d Decision) { c.pending = &d }
 func (c *Context) Ask() { c.asks = true }
 
 // Settle takes back what Leave and Ask left, so that no other span finds it.
-func (c *Context) Settle() { c.asks, c.pending = false, nil }
+func (c *Context) Settle() {
+	if c.asks || c.pending != nil { // others may read it already
+		c.asks, c.pending = false, nil
+	}
+}
 
 // Pending returns the Context that waits for the span being started in ctx, and
 // the decision left in it. That is nil when the sampler is asked. The Context is
@@ -157,6 +162,31 @@ func Pending(ctx context.Context) (*Context, *Decision) {
 		return nil, nil
 	}
 	return c, c.pending
+}
+
+type headerKey struct{}
+
+// WithHeader returns a context for one decision, in which the sampler may read
+// the headers.
+func WithHeader(ctx context.Context, header http.Header) context.Context {
+	return context.WithValue(ctx, headerKey{}, header)
+}
+
+// Header returns the headers of the request that is being decided about, or nil.
+func Header(ctx context.Context) http.Header {
+	header, _ := ctx.Value(headerKey{}).(http.Header)
+	return header
+}
+
+// SplitPattern returns the method and the route of a pattern of ServeMux that
+// begins with a method. Anything else is a route as it is.
+func SplitPattern(pattern string) (method, route string) {
+	method, rest, _ := strings.Cut(pattern, " ")
+	slash := strings.IndexByte(rest, '/')
+	if method == "" || slash < 0 || strings.Trim(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
+		return "", pattern
+	}
+	return method, rest[slash:]
 }
 
 // NewIDs returns the IDs of a new span: in the trace of its parent, or in a new

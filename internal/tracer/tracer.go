@@ -27,7 +27,7 @@ type Limits struct {
 	// begins every trace.
 	ForcedPerSecond float64
 	// RescuesPerSecond bounds the spans of unsampled requests that failed or
-	// took at least SlowerThan; the latter take half of them at most. Zero means
+	// took at least SlowerThan; the latter take about half of them at most. Zero means
 	// none.
 	RescuesPerSecond float64
 	SlowerThan       time.Duration
@@ -39,10 +39,11 @@ type Provider struct {
 	*sdktrace.TracerProvider
 
 	sampler        sdktrace.Sampler
-	known          bool // the sampler does not look at attributes
+	known          bool // the sampler is known, and does not look at attributes
 	off            bool // it never begins a trace
 	all            bool // it begins every trace
 	byRoute        bool // it tells routes apart
+	byHeader       bool // it looks at headers
 	forced         *bucket.Bucket
 	rescues, slows *bucket.Bucket
 	slowerThan     time.Duration
@@ -52,13 +53,15 @@ type Provider struct {
 // to contain another sampler or an ID generator.
 func New(sampler sdktrace.Sampler, limits Limits, options ...sdktrace.TracerProviderOption) *Provider {
 	description := sampler.Description()
-	root := strings.TrimPrefix(description, "ParentBased{root:")
+	known := consistsOfKnown(reflect.ValueOf(sampler))
+	root := rootOf(description)
 	p := &Provider{
 		sampler:    sampler,
-		known:      isKnown(sampler),
-		off:        strings.HasPrefix(root, "AlwaysOffSampler"),
-		all:        strings.HasPrefix(root, "AlwaysOnSampler") || strings.HasPrefix(root, "Keep") || strings.HasPrefix(root, "Ratio{1}"),
+		known:      known && !slices.ContainsFunc(words(description), isForeign),
+		off:        known && root == "AlwaysOffSampler",
+		all:        known && (root == "AlwaysOnSampler" || root == "Keep"),
 		byRoute:    strings.Contains(description, "Adaptive{") || strings.Contains(description, "Rules{"),
+		byHeader:   strings.Contains(description, "header:"),
 		forced:     bucket.New(limits.ForcedPerSecond, burst(limits.ForcedPerSecond)),
 		rescues:    bucket.New(limits.RescuesPerSecond, burst(limits.RescuesPerSecond)),
 		slows:      bucket.New(limits.RescuesPerSecond/2, burst(limits.RescuesPerSecond/2)),
@@ -106,6 +109,9 @@ func method(ctx context.Context) string {
 // that is above the bound, it asks as if there were no parent. How probable it
 // was to be kept is not known then.
 func (p *Provider) sample(parameters sdktrace.SamplingParameters) sdktrace.SamplingResult {
+	if c := headsample.Of(parameters.ParentContext); c != nil && p.byHeader {
+		parameters.ParentContext = headsample.WithHeader(parameters.ParentContext, c.Request.Header)
+	}
 	parent := trace.SpanContextFromContext(parameters.ParentContext)
 	if p.all || !parent.IsRemote() || !parent.IsSampled() || p.forced.Take() {
 		return p.sampler.ShouldSample(parameters)
@@ -135,8 +141,8 @@ func isFinal(attributes []attribute.KeyValue) bool {
 func (p *Provider) NeedsRoute() bool { return p.byRoute }
 
 // Rescue implements [headsample.Decider].
-// Half of the rescues at most are of requests that are merely slow, so that those
-// that fail find room.
+// About half of the rescues at most are of requests that are merely slow, so that
+// those that fail find room.
 func (p *Provider) Rescue(failed bool, duration time.Duration) bool {
 	switch {
 	case failed:
@@ -147,28 +153,71 @@ func (p *Provider) Rescue(failed bool, duration time.Duration) bool {
 	return false
 }
 
-// isKnown tells whether a sampler consists of the SDK's and of package
-// sampling's only: by its type, since others embed those, and by its
-// description, the one thing that a combination tells of its parts.
-func isKnown(sampler sdktrace.Sampler) bool {
-	kind := reflect.TypeOf(sampler)
-	if kind.Kind() == reflect.Pointer {
-		kind = kind.Elem()
-	}
-	switch kind.PkgPath() {
-	case "go.opentelemetry.io/otel/sdk/trace", "github.com/otelmon/toolkit/sampling":
+// consistsOfKnown tells whether a sampler and those inside it are the SDK's and
+// package sampling's only. Their descriptions would not do, since others may
+// embed one and inherit it.
+func consistsOfKnown(v reflect.Value) bool {
+	switch v.Kind() {
+	case reflect.Invalid:
+		return true
+	case reflect.Interface, reflect.Pointer:
+		return v.IsNil() || consistsOfKnown(v.Elem())
+	case reflect.Slice:
+		for i := range v.Len() {
+			if !consistsOfKnown(v.Index(i)) {
+				return false
+			}
+		}
+	case reflect.Map:
+		for _, key := range v.MapKeys() {
+			if !consistsOfKnown(v.MapIndex(key)) {
+				return false
+			}
+		}
+	case reflect.Struct:
+		if !isKnown(v.Type()) {
+			return !isSampler(v.Type())
+		}
+		for _, field := range v.Fields() {
+			if !consistsOfKnown(field) {
+				return false
+			}
+		}
 	default:
-		return false
+		return isKnown(v.Type()) || !isSampler(v.Type())
 	}
-	words := strings.FieldsFunc(sampler.Description(), func(r rune) bool { return strings.ContainsRune("{},:", r) })
-	return len(words) > 0 && !slices.ContainsFunc(words, isForeign)
+	return true
+}
+
+func isKnown(t reflect.Type) bool {
+	return t.PkgPath() == "go.opentelemetry.io/otel/sdk/trace" || t.PkgPath() == "github.com/otelmon/toolkit/sampling"
+}
+
+func isSampler(t reflect.Type) bool {
+	sampler := reflect.TypeFor[sdktrace.Sampler]()
+	return t.Implements(sampler) || reflect.PointerTo(t).Implements(sampler)
+}
+
+// words returns the names and numbers of a description, the one thing that a
+// combination of samplers tells of its parts.
+func words(description string) []string {
+	return strings.FieldsFunc(description, func(r rune) bool { return strings.ContainsRune("{},:", r) })
+}
+
+// rootOf returns the name of the sampler that decides about roots.
+func rootOf(description string) string {
+	names := words(strings.TrimPrefix(description, "ParentBased{root:"))
+	if len(names) == 0 {
+		return ""
+	}
+	return names[0]
 }
 
 func isForeign(word string) bool {
 	switch word {
 	case "AlwaysOnSampler", "AlwaysOffSampler", "TraceIDRatioBased", "AlwaysRecord", "ParentBased", "root",
 		"remoteParentSampled", "remoteParentNotSampled", "localParentSampled", "localParentNotSampled",
-		"Ratio", "RateLimit", "Adaptive", "Rules", "fallback", "Drop", "Keep":
+		"Ratio", "RateLimit", "Adaptive", "Rules", "fallback", "header", "Drop", "Keep":
 		return false
 	}
 	_, err := strconv.ParseFloat(word, 64)

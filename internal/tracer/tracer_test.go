@@ -3,6 +3,7 @@ package tracer_test
 import (
 	"context"
 	"math"
+	"net/http"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -35,21 +36,26 @@ func TestSamplersThatCanBeAsked(t *testing.T) {
 		decides, byRoute bool
 		final            bool // nothing is rescued
 	}{
-		"always on":                {sdktrace.AlwaysSample(), true, false, false},
-		"always off":               {sdktrace.NeverSample(), true, false, true},
-		"parent-based, off":        {sdktrace.ParentBased(sdktrace.NeverSample()), true, false, true},
-		"a ratio of the SDK":       {sdktrace.TraceIDRatioBased(1e-9), true, false, false},
-		"parent-based ratio":       {sdktrace.ParentBased(sdktrace.TraceIDRatioBased(0.25)), true, false, false},
-		"parents otherwise":        {sdktrace.ParentBased(sdktrace.AlwaysSample(), sdktrace.WithRemoteParentSampled(sdktrace.NeverSample())), true, false, false},
-		"all recorded":             {sdktrace.AlwaysRecord(sdktrace.NeverSample()), true, false, false},
-		"a ratio of ours":          {sampling.Ratio(1e-9), true, false, false},
-		"a rate":                   {sampling.RateLimit(10), true, false, false},
-		"an adaptive rate":         {sdktrace.ParentBased(sampling.Adaptive(10)), true, true, false},
-		"rules":                    {sdktrace.ParentBased(rules), true, true, false},
-		"what is dropped":          {sampling.Drop(), true, false, true},
-		"a service's own":          {foreign{sdktrace.AlwaysSample()}, false, false, false},
-		"one that says it is ours": {inheriting{sdktrace.AlwaysSample()}, false, false, false},
-		"a service's own inside":   {sdktrace.ParentBased(foreign{sdktrace.AlwaysSample()}), false, false, false},
+		"always on":                 {sdktrace.AlwaysSample(), true, false, false},
+		"always off":                {sdktrace.NeverSample(), true, false, true},
+		"parent-based, off":         {sdktrace.ParentBased(sdktrace.NeverSample()), true, false, true},
+		"a ratio of the SDK":        {sdktrace.TraceIDRatioBased(1e-9), true, false, false},
+		"parent-based ratio":        {sdktrace.ParentBased(sdktrace.TraceIDRatioBased(0.25)), true, false, false},
+		"parents otherwise":         {sdktrace.ParentBased(sdktrace.AlwaysSample(), sdktrace.WithRemoteParentSampled(sdktrace.NeverSample())), true, false, false},
+		"all recorded":              {sdktrace.AlwaysRecord(sdktrace.NeverSample()), true, false, false},
+		"a ratio of ours":           {sampling.Ratio(1e-9), true, false, false},
+		"a rate":                    {sampling.RateLimit(10), true, false, false},
+		"an adaptive rate":          {sdktrace.ParentBased(sampling.Adaptive(10)), true, true, false},
+		"rules":                     {sdktrace.ParentBased(rules), true, true, false},
+		"what is dropped":           {sampling.Drop(), true, false, true},
+		"a service's own":           {foreign{sdktrace.AlwaysSample()}, false, false, false},
+		"one that says it is ours":  {inheriting{sdktrace.AlwaysSample()}, false, false, false},
+		"that one inside ours":      {sampling.ParentBased(inheriting{sdktrace.AlwaysSample()}), false, false, false},
+		"that one inside the SDK's": {sdktrace.ParentBased(&inheriting{sdktrace.NeverSample()}), false, false, false},
+		"that one inside rules":     {sampling.Rules(inheriting{sdktrace.AlwaysSample()}), false, true, false},
+		"that one inside a rule":    {sampling.Rules(nil, sampling.Rule{Sampler: inheriting{sdktrace.AlwaysSample()}}), false, true, false},
+		"a rule about headers":      {sampling.Rules(nil, sampling.Rule{Header: "X-Debug"}), true, true, false},
+		"a service's own inside":    {sdktrace.ParentBased(foreign{sdktrace.AlwaysSample()}), false, false, false},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -236,6 +242,49 @@ func TestSlowRequestsLeaveRoomForThoseThatFail(t *testing.T) {
 
 // Above the bound nobody knows how probable it was that a span is kept, unless
 // the sampler keeps all.
+// A service's own sampler is bounded whatever it is called.
+func TestBoundOfASamplerWhoseNameBeginsAsOurs(t *testing.T) {
+	t.Parallel()
+	remote := headsample.Unsampled(trace.SpanContext{}).WithRemote(true).WithTraceFlags(trace.FlagsSampled)
+	for name, sampler := range map[string]sdktrace.Sampler{
+		"inherited": sdktrace.ParentBased(inheriting{sdktrace.NeverSample()}), "own": sdktrace.ParentBased(keepPayments{sdktrace.NeverSample()}),
+	} {
+		c := &headsample.Context{Context: trace.ContextWithSpanContext(t.Context(), remote), Kind: trace.SpanKindServer}
+		c.Ask()
+		_, span := tracer.New(sampler, tracer.Limits{}).Tracer("test").Start(c, "request")
+		if span.SpanContext().IsSampled() || c.Final {
+			t.Errorf("%s: got sampled %v, final %v; want neither", name, span.SpanContext().IsSampled(), c.Final)
+		}
+	}
+}
+
+type keepPayments struct{ sdktrace.Sampler }
+
+func (keepPayments) Description() string { return "KeepPayments" }
+
+// Samplers see headers while they decide, and never after.
+func TestHeadersAreThereForTheDecision(t *testing.T) {
+	t.Parallel()
+	byHeader := sampling.Rules(sampling.Drop(), sampling.Rule{Header: "X-Debug", Sampler: sampling.Keep()})
+	byBoth := sampling.Rules(sampling.Drop(), sampling.Rule{Header: "X-Debug", Sampler: sampling.Keep()},
+		sampling.Rule{Attribute: attribute.String("tenant", "acme"), Sampler: sampling.Keep()})
+	for name, sampler := range map[string]sdktrace.Sampler{"asked first": byHeader, "asked late": byBoth} {
+		p := tracer.New(sampler, unlimited)
+		c := &headsample.Context{Context: t.Context(), Kind: trace.SpanKindServer}
+		c.Request.Header = http.Header{"X-Debug": {"1"}}
+		if d, ok := p.Decide(c, trace.SpanKindServer); ok {
+			c.Leave(d)
+		} else {
+			c.Ask()
+		}
+		inSpan, span := p.Tracer("test").Start(c, "request")
+		_, later := p.Tracer("test").Start(inSpan, "later", trace.WithNewRoot())
+		if !span.SpanContext().IsSampled() || later.SpanContext().IsSampled() {
+			t.Errorf("%s: got sampled %v, and later %v; want true, false", name, span.SpanContext().IsSampled(), later.SpanContext().IsSampled())
+		}
+	}
+}
+
 func TestThresholdAboveTheBound(t *testing.T) {
 	t.Parallel()
 	state, err := trace.ParseTraceState("ot=th:8;rv:ffffffffffffff,vendor=1")
