@@ -90,7 +90,7 @@ var failures = map[string]failure{
 		otelmon:  "counted, `error.type` client_disconnected; span without error",
 	},
 	"the instrumentation is there twice": {
-		observe: nested, means: "Once by the framework and once by the service, say: all rates double.",
+		observe: nested, means: "Once by the framework and once by the service, say: all rates double. A Handler in a Handler, or an otelhttp in one, counts once; an otelhttp around a Handler still counts too.",
 		otelhttp: "counted as 200; counted as 200; span without error, span without error",
 		otelmon:  "counted as 200; span without error",
 	},
