@@ -11,7 +11,8 @@ type method uint8
 
 const otherMethod method = 10
 
-// methodOf returns the method of a request. They are case-sensitive.
+// methodOf returns the method of a request. They are case-sensitive; none means
+// GET, as in net/http's client.
 func methodOf(name string) method {
 	switch name {
 	case "GET", "":
@@ -43,6 +44,14 @@ func (m method) String() string {
 	return [...]string{"GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "CONNECT", "TRACE", "QUERY", telemetry.Other}[m]
 }
 
+// spanName returns what a span without route is called.
+func (m method) spanName() string {
+	if m == otherMethod {
+		return "HTTP"
+	}
+	return m.String()
+}
+
 // scheme returns the value of url.scheme.
 func scheme(https bool) string {
 	if https {
@@ -66,6 +75,8 @@ func protocolVersion(major, minor int) string {
 	}
 	return ""
 }
+
+func validUTF8(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 
 // isEventStream tells whether the Content-Type is that of server-sent events.
 func isEventStream(contentType string) bool {

@@ -3,6 +3,7 @@ package middleware
 import (
 	"net/http"
 
+	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
@@ -68,6 +69,20 @@ type Config struct {
 	// only when there is no trace or no Propagator to write them. A Handler
 	// ignores it.
 	PropagateTo []string
+}
+
+func (c *Config) provider() trace.TracerProvider {
+	if c.TracerProvider != nil {
+		return c.TracerProvider
+	}
+	return otel.GetTracerProvider()
+}
+
+func (c *Config) propagator() propagation.TextMapPropagator {
+	if c.Propagator != nil {
+		return c.Propagator
+	}
+	return otel.GetTextMapPropagator()
 }
 
 // RouteOptions are the options of one route.

@@ -58,8 +58,9 @@ func (x *exchange) Value(key any) any {
 // SetRoute names the route of the request that ctx belongs to, for routers
 // that know it only while they handle the request: call it from their
 // middleware, with the pattern and never the path; an empty one says nothing.
-// The last call counts, and goes before what Config knows. The sampler has decided by then. Without a
-// [Handler] around, or after its return, it does nothing. Safe for concurrent use.
+// The last call counts, and goes before what Config knows. The sampler has
+// decided by then. Without a [Handler] around, or after its return, it does
+// nothing. Safe for concurrent use.
 func SetRoute(ctx context.Context, pattern string) {
 	if x, ok := ctx.Value(exchangeKey{}).(*exchange); ok && pattern != "" {
 		named := x.handler.routes.named(pattern)

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
-	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/baggage"
 	"go.opentelemetry.io/otel/metric/noop"
 	"go.opentelemetry.io/otel/propagation"
@@ -68,7 +67,7 @@ func Handler(next http.Handler, cfg Config) http.Handler {
 type handler struct {
 	next        http.Handler
 	cfg         Config
-	instruments serverInstruments
+	instruments instruments
 	active      *activeRequests
 	routes      routes
 	panics      bounded.Map[string, string] // types seen
@@ -96,7 +95,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.next.ServeHTTP(w, r)
 		return
 	}
-	x, provider := h.newExchange(w, r), h.provider()
+	x, provider := h.newExchange(w, r), h.cfg.provider()
 	decider, decides := provider.(headsample.Decider)
 	if h.routes.early || decides && decider.NeedsRoute() {
 		x.findRoute()
@@ -130,20 +129,9 @@ func (h *handler) extract(r *http.Request) context.Context {
 	if sc := trace.SpanContextFromContext(ctx); sc.IsValid() && !sc.IsRemote() {
 		return ctx
 	}
-	propagator := h.cfg.Propagator
-	if propagator == nil {
-		propagator = otel.GetTextMapPropagator()
-	}
-	extracted := propagator.Extract(ctx, headers(r.Header))
+	extracted := h.cfg.propagator().Extract(ctx, headers(r.Header))
 	if h.cfg.Public && baggage.FromContext(extracted).Len() > 0 {
 		extracted = baggage.ContextWithBaggage(extracted, baggage.FromContext(ctx))
 	}
 	return extracted
-}
-
-func (h *handler) provider() trace.TracerProvider {
-	if h.cfg.TracerProvider != nil {
-		return h.cfg.TracerProvider
-	}
-	return otel.GetTracerProvider()
 }

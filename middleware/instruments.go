@@ -20,18 +20,29 @@ func newMeter(provider metric.MeterProvider) metric.Meter {
 		metric.WithInstrumentationVersion(telemetry.Version), metric.WithSchemaURL(telemetry.SchemaURL))
 }
 
-type serverInstruments struct {
+// instruments are those of one side, server or client.
+type instruments struct {
 	duration, streamDuration, firstByte metric.Float64Histogram
 	requestSize, responseSize           metric.Int64Histogram
 }
 
-func newServerInstruments(meter metric.Meter) serverInstruments {
-	return serverInstruments{
+func newServerInstruments(meter metric.Meter) instruments {
+	return instruments{
 		duration:       seconds(meter, telemetry.ServerDuration, "Duration of HTTP server requests."),
 		streamDuration: streamSeconds(meter, telemetry.ServerStreamDuration, "Duration of HTTP server requests whose response is a stream."),
 		firstByte:      seconds(meter, telemetry.ServerStreamFirstByte, "Time until the response of an HTTP server stream begins."),
 		requestSize:    bytes(meter, telemetry.ServerRequestBodySize, "Size of HTTP server request bodies, as far as they were read."),
 		responseSize:   bytes(meter, telemetry.ServerResponseBodySize, "Size of HTTP server response bodies."),
+	}
+}
+
+func newClientInstruments(meter metric.Meter) instruments {
+	return instruments{
+		duration:       seconds(meter, telemetry.ClientDuration, "Duration of HTTP client requests."),
+		streamDuration: streamSeconds(meter, telemetry.ClientStreamDuration, "Duration of HTTP client requests whose response is a stream."),
+		firstByte:      seconds(meter, telemetry.ClientStreamFirstByte, "Time until the headers of an HTTP client stream are there."),
+		requestSize:    bytes(meter, telemetry.ClientRequestBodySize, "Size of HTTP client request bodies."),
+		responseSize:   bytes(meter, telemetry.ClientResponseBodySize, "Size of HTTP client response bodies, as far as they were read."),
 	}
 }
 

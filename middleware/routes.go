@@ -70,7 +70,9 @@ func newRoutes(cfg Config, next http.Handler) routes {
 		mux = own
 	}
 	return routes{
-		mux: mux, direct: direct, hook: cfg.Route, early: len(cfg.Routes) > 0 || cfg.Route != nil || cfg.Mux != nil, disable: cfg.Disable, options: options,
+		mux: mux, direct: direct, hook: cfg.Route,
+		early:   len(cfg.Routes) > 0 || cfg.Route != nil || cfg.Mux != nil,
+		disable: cfg.Disable, options: options,
 		known: &bounded.Map[string, *route]{}, other: &route{options: RouteOptions{Disable: cfg.Disable}},
 	}
 }
@@ -119,7 +121,7 @@ func (t *routes) named(name string) *route {
 	if found, ok := t.known.Get(name); ok && found.label == name {
 		return found
 	}
-	name = strings.ToValidUTF8(name[:min(len(name), maxLabel)], "\uFFFD")
+	name = validUTF8(name[:min(len(name), maxLabel)])
 	return t.add(name, name)
 }
 
@@ -162,33 +164,20 @@ func (t *routes) optionsOf(known *route, path string) RouteOptions {
 // spanName returns the name of the conventions: method and route, or the method
 // alone.
 func (r *route) spanName(m method) string {
-	if name, ok := r.names.Get(m); ok {
-		return name
-	}
-	name, _ := r.names.Add(m, int(otherMethod)+1, func() string {
-		name := m.String()
-		if m == otherMethod {
-			name = "HTTP"
+	return r.names.GetOrMake(m, int(otherMethod)+1, func() string {
+		if r.label == "" {
+			return m.spanName()
 		}
-		if r.label != "" {
-			name += " " + r.label
-		}
-		return name
+		return m.spanName() + " " + r.label
 	})
-	return name
 }
 
 // attributes returns the options to record with in the series, without
 // allocating for one that was there before.
 func (r *route) attributes(key routeSeriesKey) []metric.RecordOption {
-	if options, ok := r.series.Get(key); ok {
-		return options
-	}
-	create := func() []metric.RecordOption { return []metric.RecordOption{metric.WithAttributeSet(r.set(key))} }
-	if options, ok := r.series.Add(key, maxRouteSeries, create); ok {
-		return options
-	}
-	return create()
+	return r.series.GetOrMake(key, maxRouteSeries, func() []metric.RecordOption {
+		return []metric.RecordOption{metric.WithAttributeSet(r.set(key))}
+	})
 }
 
 func (r *route) set(key routeSeriesKey) attribute.Set {

@@ -9,13 +9,11 @@ import (
 	"time"
 
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
-	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/metric/noop"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/otelmon/toolkit/internal/headsample"
-	"github.com/otelmon/toolkit/internal/telemetry"
 )
 
 // Transport returns base with a client span and metrics for each request, and
@@ -79,7 +77,7 @@ func Transport(base http.RoundTripper, cfg Config) http.RoundTripper {
 type transport struct {
 	base        http.RoundTripper
 	cfg         Config
-	instruments clientInstruments
+	instruments instruments
 	endpoints   *endpoints
 	allowed     *allowList
 	spans       http.RoundTripper // makes a span, then calls spanned
@@ -103,7 +101,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	c.Context.Context = r.Context()
 	c.Kind = trace.SpanKindClient
 	c.Request = headsample.Request{
-		Method: telemetry.KnownMethod(r.Method),
+		Method: methodOf(r.Method).String(),
 		Path:   cmp.Or(r.URL.Path, "/"),
 		Scheme: r.URL.Scheme,
 		Header: r.Header,
@@ -122,7 +120,7 @@ func (c *call) untraced() bool {
 	if c.transport.cfg.Disable&Traces != 0 {
 		return true
 	}
-	decider, ok := c.transport.provider().(headsample.Decider)
+	decider, ok := c.transport.cfg.provider().(headsample.Decider)
 	if !ok {
 		return false
 	}
@@ -144,20 +142,6 @@ func (c *call) untraced() bool {
 	return true
 }
 
-func (t *transport) provider() trace.TracerProvider {
-	if t.cfg.TracerProvider != nil {
-		return t.cfg.TracerProvider
-	}
-	return otel.GetTracerProvider()
-}
-
-func (t *transport) propagator() propagation.TextMapPropagator {
-	if t.cfg.Propagator != nil {
-		return t.cfg.Propagator
-	}
-	return otel.GetTextMapPropagator()
-}
-
 // sendInSpan has otelhttp make a span of what it is to know of the request,
 // and send the request in it.
 func (c *call) sendInSpan() {
@@ -173,8 +157,6 @@ func (c *call) sendInSpan() {
 		c.spanEnd = response.Body
 	}
 }
-
-func validUTF8(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 
 // spanned stands below otelhttp and sends the request of the context.
 type spanned struct{}
@@ -194,9 +176,4 @@ func (spanned) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // clientSpanName follows the conventions, which have no path in the name.
-func clientSpanName(_ string, r *http.Request) string {
-	if method := telemetry.KnownMethod(r.Method); method != telemetry.Other {
-		return method
-	}
-	return "HTTP"
-}
+func clientSpanName(_ string, r *http.Request) string { return methodOf(r.Method).spanName() }

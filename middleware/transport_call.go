@@ -83,7 +83,7 @@ func (c *call) send(ctx, around context.Context) {
 // the caller set by hand stay.
 func (c *call) propagate(ctx context.Context) {
 	t := c.transport
-	propagator := t.propagator()
+	propagator := t.cfg.propagator()
 	names := t.traceHeaders.of(propagator)
 	if !t.allowed.contains(c.original.URL) {
 		c.headers.remove(names)
@@ -126,16 +126,14 @@ func (c *call) received() (*http.Response, error) {
 	if c.stream {
 		c.recordFirstByte()
 	}
-	switch body := c.response.Body.(type) {
-	case io.ReadWriteCloser:
-		c.body.ReadCloser, c.body.call = body, c
-		c.response.Body = &upgradedBody{responseBody: &c.body, writer: body}
-	default:
-		if body == http.NoBody {
-			c.end(nil)
-			break
-		}
-		c.body.ReadCloser, c.body.call = body, c
+	if c.response.Body == http.NoBody {
+		c.end(nil)
+		return c.response, nil
+	}
+	c.body.ReadCloser, c.body.call = c.response.Body, c
+	if both, ok := c.response.Body.(io.ReadWriteCloser); ok {
+		c.response.Body = &upgradedBody{responseBody: &c.body, writer: both}
+	} else {
 		c.response.Body = &c.body
 	}
 	return c.response, nil

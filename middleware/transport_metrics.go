@@ -27,21 +27,6 @@ const (
 	maxHostname = 253
 )
 
-type clientInstruments struct {
-	duration, streamDuration, firstByte metric.Float64Histogram
-	requestSize, responseSize           metric.Int64Histogram
-}
-
-func newClientInstruments(meter metric.Meter) clientInstruments {
-	return clientInstruments{
-		duration:       seconds(meter, telemetry.ClientDuration, "Duration of HTTP client requests."),
-		streamDuration: streamSeconds(meter, telemetry.ClientStreamDuration, "Duration of HTTP client requests whose response is a stream."),
-		firstByte:      seconds(meter, telemetry.ClientStreamFirstByte, "Time until the headers of an HTTP client stream are there."),
-		requestSize:    bytes(meter, telemetry.ClientRequestBodySize, "Size of HTTP client request bodies."),
-		responseSize:   bytes(meter, telemetry.ClientResponseBodySize, "Size of HTTP client response bodies, as far as they were read."),
-	}
-}
-
 // endpoints are the servers that a Transport tells apart.
 type endpoints struct {
 	known  bounded.Map[spelling, *endpoint]
@@ -127,12 +112,7 @@ func port(u *url.URL) int {
 
 // options returns those of a series, without allocating after the first time.
 func (e *endpoint) options(key clientSeries) []metric.RecordOption {
-	if options, ok := e.series.Get(key); ok {
-		return options
-	}
-	options := e.newOptions(key)
-	e.series.Add(key, maxClientSeries, func() []metric.RecordOption { return options })
-	return options
+	return e.series.GetOrMake(key, maxClientSeries, func() []metric.RecordOption { return e.newOptions(key) })
 }
 
 func (e *endpoint) newOptions(key clientSeries) []metric.RecordOption {

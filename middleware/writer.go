@@ -123,19 +123,17 @@ func first(values []string) string {
 // interfaces of w. Those of net/http's servers are known here, since they then
 // take no allocation where httpsnoop takes twenty.
 func (x *exchange) wrap(w http.ResponseWriter) http.ResponseWriter {
-	known, ok := w.(serverWriter)
-	if !ok {
-		return httpsnoop.Wrap(w, x.hooks(w))
-	}
-	_, hijacks := w.(http.Hijacker)
-	_, reads := w.(io.ReaderFrom)
-	_, pushes := w.(http.Pusher)
-	x.observed = observed{known, x}
-	switch {
-	case hijacks && reads && !pushes:
-		return http1{&x.observed}
-	case pushes && !hijacks && !reads:
-		return http2{&x.observed}
+	if known, ok := w.(serverWriter); ok {
+		_, hijacks := w.(http.Hijacker)
+		_, reads := w.(io.ReaderFrom)
+		_, pushes := w.(http.Pusher)
+		x.observed = observed{known, x}
+		switch {
+		case hijacks && reads && !pushes:
+			return http1{&x.observed}
+		case pushes && !hijacks && !reads:
+			return http2{&x.observed}
+		}
 	}
 	return httpsnoop.Wrap(w, x.hooks(w))
 }

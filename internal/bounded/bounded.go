@@ -43,6 +43,18 @@ func (m *Map[K, V]) Add(key K, limit int, create func() V) (V, bool) {
 	return value, true
 }
 
+// GetOrMake returns the value of the key, which is made when there is none, and
+// remembered unless limit others are.
+func (m *Map[K, V]) GetOrMake(key K, limit int, create func() V) V {
+	if value, ok := m.Get(key); ok {
+		return value
+	}
+	if value, ok := m.Add(key, limit, create); ok {
+		return value
+	}
+	return create()
+}
+
 // load returns what is not to be changed.
 func (m *Map[K, V]) load() map[K]V {
 	if values := m.values.Load(); values != nil {

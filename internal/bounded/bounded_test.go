@@ -28,6 +28,21 @@ func TestMapStopsAtItsLimit(t *testing.T) {
 	}
 }
 
+func TestMadeValuesAreRememberedWhileThereIsRoom(t *testing.T) {
+	t.Parallel()
+	var m bounded.Map[string, int]
+	made := 0
+	create := func() int { made++; return made }
+	for _, step := range []struct {
+		key  string
+		want int
+	}{{"a", 1}, {"a", 1}, {"beyond the limit", 2}, {"beyond the limit", 3}, {"a", 1}} {
+		if got := m.GetOrMake(step.key, 1, create); got != step.want {
+			t.Errorf("%s: got %d, want %d", step.key, got, step.want)
+		}
+	}
+}
+
 func TestAllGetTheSameValue(t *testing.T) {
 	t.Parallel()
 	const limit = 50
@@ -52,7 +67,7 @@ func TestAllGetTheSameValue(t *testing.T) {
 func TestReadingDoesNotAllocate(t *testing.T) { // not parallel: it counts allocations
 	var m bounded.Map[string, int]
 	m.Add("a", 1, func() int { return 1 })
-	if got := testing.AllocsPerRun(100, func() { m.Get("a"); m.Get("b"); m.Add("b", 1, nil) }); got != 0 {
+	if got := testing.AllocsPerRun(100, func() { m.Get("a"); m.Get("b"); m.Add("b", 1, nil); m.GetOrMake("a", 1, nil) }); got != 0 {
 		t.Errorf("got %v allocations", got)
 	}
 }

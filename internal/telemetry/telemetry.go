@@ -96,14 +96,12 @@ const (
 // Attributes of HTTP metrics and spans.
 const (
 	HTTPMethod           = semconv.HTTPRequestMethodKey
-	HTTPMethodOriginal   = semconv.HTTPRequestMethodOriginalKey
 	HTTPRoute            = semconv.HTTPRouteKey
 	HTTPStatusCode       = semconv.HTTPResponseStatusCodeKey
 	HTTPRequestBodySize  = semconv.HTTPRequestBodySizeKey
 	HTTPResponseBodySize = semconv.HTTPResponseBodySizeKey
 	URLScheme            = semconv.URLSchemeKey
 	URLPath              = semconv.URLPathKey
-	URLFull              = semconv.URLFullKey
 	ProtocolVersion      = semconv.NetworkProtocolVersionKey
 	ServerAddress        = semconv.ServerAddressKey
 	ServerPort           = semconv.ServerPortKey
@@ -146,15 +144,3 @@ const (
 	ErrorTLS               = "tls"
 	ErrorUnexpectedEOF     = "unexpected_eof"
 )
-
-// KnownMethod returns the method as the conventions want it in attributes: as
-// it is, when it is one of those known, else _OTHER. An empty one means GET.
-func KnownMethod(method string) string {
-	switch method {
-	case "":
-		return "GET"
-	case "GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "CONNECT", "TRACE", "QUERY":
-		return method
-	}
-	return Other
-}

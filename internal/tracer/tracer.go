@@ -27,8 +27,8 @@ type Limits struct {
 	// begins every trace.
 	ForcedPerSecond float64
 	// RescuesPerSecond bounds the spans of unsampled requests that failed or
-	// took at least SlowerThan; the latter take about half of them at most. Zero means
-	// none.
+	// took at least SlowerThan; the latter take about half of them at most. Zero
+	// means none.
 	RescuesPerSecond float64
 	SlowerThan       time.Duration
 }
@@ -82,7 +82,7 @@ func (p *Provider) Decide(ctx context.Context, kind trace.SpanKind) (headsample.
 	}
 	parent := trace.SpanContextFromContext(ctx)
 	traceID, spanID := headsample.NewIDs(parent)
-	result := p.sample(sdktrace.SamplingParameters{ParentContext: ctx, TraceID: traceID, Name: method(ctx), Kind: kind})
+	result := p.sample(sdktrace.SamplingParameters{ParentContext: ctx, TraceID: traceID, Name: p.name(ctx), Kind: kind})
 	flags := parent.TraceFlags() &^ trace.FlagsSampled
 	if result.Decision == sdktrace.RecordAndSample {
 		flags |= trace.FlagsSampled
@@ -97,8 +97,12 @@ func (p *Provider) Decide(ctx context.Context, kind trace.SpanKind) (headsample.
 	}, true
 }
 
-// method is what the span is called when there is no route.
-func method(ctx context.Context) string {
+// name is what the span is called when there is no route, for a sampler that
+// goes by it.
+func (p *Provider) name(ctx context.Context) string {
+	if !p.byRoute {
+		return ""
+	}
 	if c := headsample.Of(ctx); c != nil {
 		return c.Request.Method
 	}
@@ -109,8 +113,10 @@ func method(ctx context.Context) string {
 // that is above the bound, it asks as if there were no parent. How probable it
 // was to be kept is not known then.
 func (p *Provider) sample(parameters sdktrace.SamplingParameters) sdktrace.SamplingResult {
-	if c := headsample.Of(parameters.ParentContext); c != nil && p.byHeader {
-		parameters.ParentContext = headsample.WithHeader(parameters.ParentContext, c.Request.Header)
+	if p.byHeader {
+		if c := headsample.Of(parameters.ParentContext); c != nil {
+			parameters.ParentContext = headsample.WithHeader(parameters.ParentContext, c.Request.Header)
+		}
 	}
 	parent := trace.SpanContextFromContext(parameters.ParentContext)
 	if p.all || !parent.IsRemote() || !parent.IsSampled() || p.forced.Take() {
@@ -140,9 +146,8 @@ func isFinal(attributes []attribute.KeyValue) bool {
 // NeedsRoute implements [headsample.Decider].
 func (p *Provider) NeedsRoute() bool { return p.byRoute }
 
-// Rescue implements [headsample.Decider].
-// About half of the rescues at most are of requests that are merely slow, so that
-// those that fail find room.
+// Rescue implements [headsample.Decider]. About half of the rescues at most are
+// of requests that are merely slow, so that those that fail find room.
 func (p *Provider) Rescue(failed bool, duration time.Duration) bool {
 	switch {
 	case failed:
