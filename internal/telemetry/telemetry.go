@@ -144,3 +144,52 @@ const (
 	ErrorTLS               = "tls"
 	ErrorUnexpectedEOF     = "unexpected_eof"
 )
+
+// Metrics that the telemetry gives about itself, by the conventions for SDKs.
+// Of spans or log records that were handed over, each is in exactly one of
+// Processed with an error type, Queued, Inflight and Exported.
+const (
+	SpanStarted       = "otel.sdk.span.started"
+	SpanProcessed     = "otel.sdk.processor.span.processed"
+	SpanQueued        = "otel.sdk.processor.span.queue.size"
+	SpanQueueCapacity = "otel.sdk.processor.span.queue.capacity"
+	SpanInflight      = "otel.sdk.exporter.span.inflight"
+	SpanExported      = "otel.sdk.exporter.span.exported"
+
+	LogProcessed     = "otel.sdk.processor.log.processed"
+	LogQueued        = "otel.sdk.processor.log.queue.size"
+	LogQueueCapacity = "otel.sdk.processor.log.queue.capacity"
+	LogInflight      = "otel.sdk.exporter.log.inflight"
+	LogExported      = "otel.sdk.exporter.log.exported"
+
+	MetricInflight = "otel.sdk.exporter.metric_data_point.inflight"
+	MetricExported = "otel.sdk.exporter.metric_data_point.exported"
+)
+
+// Metrics that the telemetry gives about itself and that the conventions have
+// no name for.
+const (
+	ExportAccepted      = "otelmon.export.accepted"
+	ExportQueueBytes    = "otelmon.export.queue.usage"
+	ExportQueueCapacity = "otelmon.export.queue.limit"
+	ExportLastSuccess   = "otelmon.export.last_success.time"
+	ExportCutValues     = "otelmon.export.cut_values"
+	RefusedValues       = "otelmon.metric.refused_values"
+	CallbackFailures    = "otelmon.metric.callback.failures"
+	ScrapeFailures      = "otelmon.scrape.failures"
+)
+
+// Attributes of those metrics.
+const (
+	ComponentName  = semconv.OTelComponentNameKey
+	ComponentType  = semconv.OTelComponentTypeKey
+	SamplingResult = semconv.OTelSpanSamplingResultKey
+	ParentOrigin   = semconv.OTelSpanParentOriginKey
+
+	// Signal is traces, metrics or logs.
+	Signal = attribute.Key("otelmon.signal")
+	// MetricName is the instrument that a value was meant for.
+	MetricName = attribute.Key("otelmon.metric.name")
+	// MetricScope is the instrumentation scope of a callback.
+	MetricScope = attribute.Key("otelmon.metric.scope")
+)
