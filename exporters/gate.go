@@ -4,68 +4,41 @@ import (
 	"context"
 	"sync"
 	"time"
-
-	"github.com/otelmon/toolkit/internal/diag"
 )
 
 // neverReachedGrace is how long a final flush tries a Collector that has
 // refused every attempt since the start.
 const neverReachedGrace = time.Second
 
-// gate stands before the exporter of one signal. It keeps export errors from
-// the SDK, which would print each of them, and cuts exports off when draining
-// ends.
+// gate stands before the delivery of one signal: it cuts exports off when
+// draining ends, and knows what was lost.
 type gate struct {
 	signal    string
 	transport *transport
-	log       *diag.Log
+	tally     func() tally // of now
 
 	open  context.Context // done when no export may go on
 	close context.CancelFunc
 	ended sync.Once
 
 	mu       sync.Mutex
-	tally    tally
 	draining bool
 	before   tally // of when draining began
 }
 
-func newGate(signal string, t *transport, log *diag.Log) *gate {
+func newGate(signal string, t *transport) *gate {
 	open, closeGate := context.WithCancel(context.Background())
-	return &gate{signal: signal, transport: t, log: log, open: open, close: closeGate}
+	return &gate{signal: signal, transport: t, open: open, close: closeGate}
 }
 
-// items are the contents of one export: spans, log records and metrics with
-// delta temporality are sent once, while other metrics are carried by the next
-// export too.
-type items struct{ once, again int }
-
-// send runs one export and keeps its error.
-func (g *gate) send(ctx context.Context, n items, export func(context.Context) error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(g.open, cancel)()
-	err := export(ctx)
-	if g.keep(n, err) {
-		g.log.Warn("export "+g.signal, "export failed", "endpoint", g.transport.link.address, "signal", g.signal, "lost", n.once+n.again, "error", brief(err))
-	}
-}
-
-// keep remembers what was lost and reports whether it is worth a line: not
-// when Shutdown returns it, nor for what the next export makes up for while the
-// link is known to be down.
-func (g *gate) keep(n items, err error) bool {
-	_, failing := g.transport.link.state()
+// tell has a loss logged, unless Shutdown returns it.
+func (g *gate) tell(lost map[string]int, err error) {
 	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.tally.madeUp = g.tally.missed
-	if err == nil {
-		return false
+	draining := g.draining
+	g.mu.Unlock()
+	if !draining {
+		g.transport.health.lose(g.signal, lost, err)
 	}
-	g.tally.lost += n.once
-	g.tally.missed += n.again
-	g.tally.err = err
-	return !g.draining && (n.once > 0 || !failing)
 }
 
 // drain closes the gate when ctx ends, or after the grace period when the
@@ -78,9 +51,9 @@ func (g *gate) drain(ctx context.Context) {
 	if g.draining {
 		return
 	}
-	g.draining, g.before = true, g.tally
+	g.draining, g.before = true, g.tally()
 	grace := time.AfterFunc(neverReachedGrace, func() {
-		if reached, failing := g.transport.link.state(); failing && !reached {
+		if reached, failing := g.transport.health.state(); failing && !reached {
 			g.close()
 		}
 	})
@@ -97,6 +70,6 @@ func (g *gate) end() {
 func (g *gate) losses() (before, now signalLosses) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	address := g.transport.link.address
-	return signalLosses{g.signal, address, g.before}, signalLosses{g.signal, address, g.tally}
+	address := g.transport.health.address
+	return signalLosses{g.signal, address, g.before}, signalLosses{g.signal, address, g.tally()}
 }

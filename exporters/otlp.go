@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -75,10 +76,29 @@ type OTLP struct {
 	// DisableTraces, DisableMetrics and DisableLogs leave a signal out.
 	DisableTraces, DisableMetrics, DisableLogs bool
 
+	// QueueBytes is the memory that spans and log records may take together
+	// while they wait to be delivered; each signal has half of it, or all where
+	// the other is disabled. The oldest make room for the newest. Default
+	// OTELMON_OTLP_QUEUE_BYTES, then 64 MiB.
+	QueueBytes int
+
+	// MaxValueBytes cuts longer attribute values of spans and log records;
+	// negative means that none is cut. Default four times
+	// OTEL_[SPAN_|LOGRECORD_]ATTRIBUTE_VALUE_LENGTH_LIMIT, which counts
+	// characters, then [DefaultMaxValueBytes].
+	MaxValueBytes int
+
+	// Dial opens connections, such as to a Unix socket; address is host:port.
+	// No HTTP proxy is used then. Default: TCP.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+
 	// Logger gets the few lines about delivery: first failure, recovery, loss.
 	// Default [slog.Default].
 	Logger *slog.Logger
 }
+
+// DefaultMaxValueBytes is as much of an attribute value as is sent.
+const DefaultMaxValueBytes = 4096
 
 // OTLPPipeline is a running push. Its parts are registered with the SDK's
 // providers, whose Shutdown ends them: that bounds every export by its context,
@@ -112,13 +132,13 @@ func (o OTLP) Start(ctx context.Context) (*OTLPPipeline, error) {
 		transport: make(map[connection]*transport),
 	}
 	if !o.DisableTraces {
-		start.open(signalTraces, func(s settings, g *gate) error { return start.spans(ctx, s, g, p) })
+		start.open(signalTraces, func(s settings, g *gate) error { return start.spans(s, g, p) })
 	}
 	if !o.DisableMetrics {
 		start.open(signalMetrics, func(s settings, g *gate) error { return start.metrics(ctx, s, g, p) })
 	}
 	if !o.DisableLogs {
-		start.open(signalLogs, func(s settings, g *gate) error { return start.logs(ctx, s, g, p) })
+		start.open(signalLogs, func(s settings, g *gate) error { return start.logs(s, g, p) })
 	}
 	if len(start.failed) > 0 {
 		vars.Add(fmt.Errorf("not pushed for these reasons: %s", strings.Join(start.failed, ", ")))
@@ -126,8 +146,8 @@ func (o OTLP) Start(ctx context.Context) (*OTLPPipeline, error) {
 	return p, vars.Err()
 }
 
-func (p *OTLPPipeline) add(g *gate, stop func(context.Context) error) *part {
-	added := &part{gate: g, stop: stop, ended: make(chan struct{})}
+func (p *OTLPPipeline) add(added *part) *part {
+	added.ended = make(chan struct{})
 	p.parts = append(p.parts, added)
 	return added
 }
@@ -137,7 +157,7 @@ func (p *OTLPPipeline) add(g *gate, stop func(context.Context) error) *part {
 func (p *OTLPPipeline) Endpoint() string {
 	var addresses []string
 	for _, part := range p.parts {
-		if address := part.gate.transport.link.address; !slices.Contains(addresses, address) {
+		if address := part.gate.transport.health.address; !slices.Contains(addresses, address) {
 			addresses = append(addresses, address)
 		}
 	}
@@ -203,7 +223,7 @@ func (s *starter) open(signal string, start func(settings, *gate) error) {
 		s.vars.Add(fmt.Errorf("connecting %s to %s: %w", signal, set.endpoint, err))
 		return
 	}
-	if err := start(set, newGate(signal, t, s.log)); err != nil {
+	if err := start(set, newGate(signal, t)); err != nil {
 		if t.release() {
 			delete(s.transport, set.connection())
 		}

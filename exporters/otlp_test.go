@@ -192,7 +192,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 			s := start(t, exporters.OTLP{Endpoint: first.URL, Protocol: protocolHTTP, Headers: map[string]string{"api-key": "secret"}})
 			s.emit(t)
 			err := s.flush(patience(t))
-			for _, want := range []string{"traces (1)", "metrics (2)", "logs (1)", "redirect, which is not followed", "set the address that it leads to"} {
+			for _, want := range []string{"traces (1)", "metrics (2)", "logs (1)", "redirects are not followed", "set the address that it leads to"} {
 				if err == nil || !strings.Contains(err.Error(), want) {
 					t.Errorf("got error %v, want it to say %q", err, want)
 				}

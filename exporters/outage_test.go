@@ -128,8 +128,8 @@ func outages(t *testing.T, run func(t *testing.T, address func(*faultcollector.C
 
 func checkOneOutage(t *testing.T, log *lines) {
 	t.Helper()
-	log.wait(t, "delivered again")
-	for text, want := range map[string]int{"WARN otelmon: cannot deliver telemetry": 1, "INFO otelmon: telemetry is delivered again": 1, "": 2} {
+	log.wait(t, "recovered")
+	for text, want := range map[string]int{"WARN otelmon: cannot deliver telemetry": 1, "INFO otelmon: recovered, telemetry is delivered again": 1, "": 2} {
 		if got := log.with(text); len(got) != want {
 			t.Errorf("got lines %q, want %d that say %q", got, want, text)
 		}

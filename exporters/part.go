@@ -5,25 +5,22 @@ import (
 	"fmt"
 	"sync"
 	"time"
-
-	sdklog "go.opentelemetry.io/otel/sdk/log"
-	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
-	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 )
 
 // cutOff is how long a Shutdown waits, after its context ended, for exports to
 // notice.
 const cutOff = 100 * time.Millisecond
 
-// part ends one signal. The SDK's own Shutdown gives up half-way when its
-// context ends, with goroutines and exports left running, and a second call
-// returns at once.
+// part ends one signal, from whichever side it is asked to.
 type part struct {
-	gate  *gate
-	stop  func(context.Context) error // the SDK's Shutdown
-	once  sync.Once
-	ended chan struct{}
-	err   error // of stop, once ended
+	gate   *gate
+	sender *sender
+	ledger *ledger
+	queue  *queue // nil for metrics
+	stop   func(context.Context) error
+	once   sync.Once
+	ended  chan struct{}
+	err    error // of stop, once ended
 }
 
 // shutdown flushes, with exports bounded by ctx, stops the signal and gives its
@@ -60,31 +57,4 @@ func (p *part) running(ctx context.Context) error {
 	default:
 		return fmt.Errorf("%s: still running at the deadline: %w", p.gate.signal, ctx.Err())
 	}
-}
-
-type spanProcessor struct {
-	sdktrace.SpanProcessor
-	part *part
-}
-
-func (p *spanProcessor) Shutdown(ctx context.Context) error { return p.part.shutdown(ctx) }
-
-type logProcessor struct {
-	*sdklog.BatchProcessor
-	part *part
-}
-
-func (p *logProcessor) Shutdown(ctx context.Context) error { return p.part.shutdown(ctx) }
-
-type metricReader struct {
-	*sdkmetric.PeriodicReader
-	part *part
-}
-
-func (r *metricReader) Shutdown(ctx context.Context) error { return r.part.shutdown(ctx) }
-
-// untilCutOff makes a Shutdown wait for its exports, which the gate cuts off
-// when ctx ends, so that what it had to drop is counted.
-func untilCutOff(shutdown func(context.Context) error) func(context.Context) error {
-	return func(ctx context.Context) error { return shutdown(context.WithoutCancel(ctx)) }
 }

@@ -1,10 +1,12 @@
 package exporters
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"strings"
 	"time"
@@ -31,6 +33,7 @@ type settings struct {
 	gzip     bool
 	tls      *tls.Config
 	tlsFiles string // names of the files behind tls, to tell connections apart
+	dial     func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // connection is equal for settings that can share one.
@@ -51,6 +54,7 @@ func (o OTLP) settings(r *env.Reader, signal string) (settings, bool) {
 	v := signalVariables{r, strings.ToUpper(signal)}
 	s := settings{
 		timeout: o.Timeout,
+		dial:    o.Dial,
 		window:  o.retryWindow(r, signal),
 		gzip:    r.OneOf(v.name("COMPRESSION"), "gzip", "gzip", "none") == "gzip",
 	}
@@ -66,6 +70,15 @@ func (o OTLP) settings(r *env.Reader, signal string) (settings, bool) {
 		okTLS = false
 	}
 	return s, okEndpoint && okHeaders && okTLS
+}
+
+// queueBytes is the memory of both queues together.
+func (o OTLP) queueBytes(r *env.Reader) int {
+	const standard, least, most = 64 << 20, 1 << 20, 64 << 30
+	if o.QueueBytes > 0 {
+		return o.QueueBytes
+	}
+	return r.Int("OTELMON_OTLP_QUEUE_BYTES", standard, least, most)
 }
 
 func (o OTLP) retryWindow(r *env.Reader, signal string) time.Duration {

@@ -232,11 +232,11 @@ func TestBatchVariables(t *testing.T) { // not parallel: it sets variables
 		name, value string
 		wantErr     []string
 	}{
-		"a negative queue":               {"MAX_QUEUE_SIZE", "-1", []string{`MAX_QUEUE_SIZE="-1"`, "2048 is used"}},
+		"a negative queue":               {"MAX_QUEUE_SIZE", "-1", []string{`MAX_QUEUE_SIZE="-1"`, "65536 is used"}},
 		"an empty queue":                 {"MAX_QUEUE_SIZE", "0", []string{`MAX_QUEUE_SIZE="0"`}},
 		"a huge queue":                   {"MAX_QUEUE_SIZE", "9000000000000000000", []string{`MAX_QUEUE_SIZE="9000000000000000000"`}},
 		"a negative batch":               {"MAX_EXPORT_BATCH_SIZE", "-512", []string{`MAX_EXPORT_BATCH_SIZE="-512"`, "512 is used"}},
-		"a batch larger than the queue":  {"MAX_EXPORT_BATCH_SIZE", "5000", []string{`MAX_EXPORT_BATCH_SIZE="5000"`, "the queue of 2048"}},
+		"a batch larger than the queue":  {"MAX_EXPORT_BATCH_SIZE", "100000", []string{`MAX_EXPORT_BATCH_SIZE="100000"`, "the queue of 65536"}},
 		"a delay of zero":                {"SCHEDULE_DELAY", "0", []string{`SCHEDULE_DELAY="0"`, "1s is used"}},
 		"a negative delay":               {"SCHEDULE_DELAY", "-1", []string{`SCHEDULE_DELAY="-1"`}},
 		"a negative retry window":        {"EXPORT_TIMEOUT", "-1", []string{`EXPORT_TIMEOUT="-1"`, "10m0s is used"}},

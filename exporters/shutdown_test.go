@@ -298,7 +298,7 @@ func TestLossDuringAnOutage(t *testing.T) { // not parallel: it sets a variable
 			if err := s.flush(patience(t)); err == nil {
 				t.Error("got no error")
 			}
-			if got := log.with("export failed"); len(got) != want {
+			if got := log.with("loss of telemetry started"); len(got) != want {
 				t.Errorf("got lines %q, want %d of a loss", log.with(""), want)
 			}
 		})

@@ -13,40 +13,44 @@ import (
 
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
-	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
-	traces "go.opentelemetry.io/proto/otlp/trace/v1"
+	traces "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/otelmon/toolkit/internal/repair"
+	"github.com/otelmon/toolkit/internal/otlp"
 	"github.com/otelmon/toolkit/middleware"
 	"github.com/otelmon/toolkit/otelmon"
 )
 
-// rawEncoder is an OTLP client that encodes spans as it would to send them, and keeps how many
-// it could encode and the first error.
+// rawEncoder encodes spans as the exporter of the toolkit does, and keeps how many a Collector
+// could read and the errors.
 type rawEncoder struct {
 	mu    sync.Mutex
 	spans int
 	err   error
 }
 
-func (e *rawEncoder) Start(context.Context) error { return nil }
-func (e *rawEncoder) Stop(context.Context) error  { return nil }
+func (*rawEncoder) OnStart(context.Context, sdktrace.ReadWriteSpan) {}
+func (*rawEncoder) Shutdown(context.Context) error                  { return nil }
+func (*rawEncoder) ForceFlush(context.Context) error                { return nil }
 
-func (e *rawEncoder) UploadTraces(_ context.Context, batches []*traces.ResourceSpans) error {
+func (e *rawEncoder) OnEnd(span sdktrace.ReadOnlySpan) {
+	if !span.SpanContext().IsSampled() {
+		return
+	}
+	var encoder otlp.Encoder
+	message, _ := encoder.AppendSpan(nil, span)
+	item := otlp.Item{Origin: encoder.NewOrigin(span.Resource(), span.InstrumentationScope()), Message: message}
+	var request traces.ExportTraceServiceRequest
+	err := proto.Unmarshal(otlp.AppendRequest(nil, []otlp.Item{item}), &request)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for _, batch := range batches {
-		if _, err := proto.Marshal(batch); err != nil {
-			e.err = errors.Join(e.err, err)
-			continue
-		}
-		for _, scope := range batch.ScopeSpans {
+	e.err = errors.Join(e.err, err)
+	for _, resource := range request.ResourceSpans {
+		for _, scope := range resource.ScopeSpans {
 			e.spans += len(scope.Spans)
 		}
 	}
-	return nil
 }
 
 // take returns what happened since the last call.
@@ -55,13 +59,6 @@ func (e *rawEncoder) take() (spans int, err error) {
 	defer e.mu.Unlock()
 	spans, err, e.spans, e.err = e.spans, e.err, 0, nil
 	return spans, err
-}
-
-// rawRepairing repairs spans before it exports them, as the exporters of the toolkit do.
-type rawRepairing struct{ sdktrace.SpanExporter }
-
-func (e rawRepairing) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
-	return e.SpanExporter.ExportSpans(ctx, repair.Spans(spans))
 }
 
 // rawAnyRequest is a request with the texts as they are, also where net/http would refuse them.
@@ -122,14 +119,10 @@ func FuzzHandler(f *testing.F) {
 	f.Add("POST", "//../any/%2e%2e/\n", "raw.test:", "Content-Length: -1\nTracestate: "+strings.Repeat("a=b,", 50))
 	f.Add("GET", "/stream?q=\xff", "a b", "Server-Timing: x\nAccept: text/event-stream")
 	encoder := &rawEncoder{}
-	exporter, err := otlptrace.New(f.Context(), encoder)
-	if err != nil {
-		f.Fatal(err)
-	}
-	// The processors run in the goroutine that ends a span, so that each input answers for its own.
+	// The processor runs in the goroutine that ends a span, so that each input answers for its own.
 	sdk := rawSetup(f, otelmon.Config{
 		DisableRuntimeMetrics: true, DisableProcessMetrics: true, ForcedPerSecond: -1,
-		SpanProcessors: []sdktrace.SpanProcessor{sdktrace.NewSimpleSpanProcessor(rawRepairing{exporter})},
+		SpanProcessors: []sdktrace.SpanProcessor{encoder},
 	})
 	cfg := rawConfigOf(sdk)
 	cfg.TraceResponse = true

@@ -402,7 +402,7 @@ func TestSetupWithoutACollectorSaysSoOnce(t *testing.T) {
 	if err := flushUntil(t, s, time.Second); err == nil {
 		t.Error("a flush to nowhere returned no error")
 	}
-	lines := strings.Count(s.log.String(), "\n") - strings.Count(s.log.String(), "export failed")
+	lines := strings.Count(s.log.String(), "\n") - strings.Count(s.log.String(), "loss of telemetry")
 	if lines > 2 {
 		t.Errorf("got %d log lines besides those about what the flush lost, want 2 at most:\n%s", lines, s.log)
 	}

@@ -54,7 +54,7 @@ func start(ctx context.Context, cfg Config, lead providers) (*SDK, error) {
 	sdk.logger = cfg.newLoggerProvider(res, vars, sdk, to)
 	rules := cfg.rules(vars, sdk.log)
 	sdk.meter = cfg.newMeterProvider(res, vars, sdk, to, rules)
-	cfg.observeProcess(ctx, sdk.meter, rules, vars)
+	cfg.observeProcess(ctx, sdk, rules, vars)
 
 	lead.tracer.Set(sdk.tracer)
 	lead.logger.Set(sdk.logger)
@@ -262,13 +262,14 @@ func (c Config) newLoggerProvider(res *resource.Resource, vars *env.Reader, s *S
 	return sdklog.NewLoggerProvider(options...)
 }
 
-// observeProcess starts the metrics of the Go runtime and of the process on a
-// provider of their own, so that they end with this SDK and are never there
-// twice.
-func (c Config) observeProcess(ctx context.Context, sdk *sdkmetric.MeterProvider, rules meter.Rules, vars *env.Reader) {
+// observeProcess starts the metrics of the telemetry itself, of the Go runtime
+// and of the process on a provider of their own, so that they end with this SDK
+// and are never there twice.
+func (c Config) observeProcess(ctx context.Context, sdk *SDK, rules meter.Rules, vars *env.Reader) {
 	rules.ReservedScopes = nil
 	own := meter.NewProvider()
-	own.Set(sdk, rules)
+	own.Set(sdk.meter, rules)
+	vars.Add(sdk.otlp.Observe(own))
 	if !c.DisableRuntimeMetrics {
 		if err := runtime.Start(runtime.WithMeterProvider(own)); err != nil {
 			vars.Add(fmt.Errorf("starting runtime metrics: %w", err))

@@ -1,6 +1,8 @@
 package otelmon_test
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -163,7 +165,16 @@ func insecureRow(t *testing.T, name, signal string) {
 }
 
 func batchingRows() map[string]func(*testing.T) {
-	rows := make(map[string]func(*testing.T))
+	rows := map[string]func(*testing.T){
+		"OTELMON_OTLP_QUEUE_BYTES": func(t *testing.T) {
+			s := with(t, map[string]string{"OTELMON_OTLP_QUEUE_BYTES": "2000000"})
+			page := httptest.NewRecorder()
+			s.MetricsHandler().ServeHTTP(page, httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody))
+			if got := page.Body.String(); strings.Count(got, "} 1e+06\n") != 2 {
+				t.Errorf("got %s\nwant half of it as the limit of each signal", got)
+			}
+		},
+	}
 	for prefix, signal := range map[string]string{"OTEL_BSP_": "traces", "OTEL_BLRP_": "logs"} {
 		count := func(got faultcollector.Received) int {
 			if signal == "traces" {

@@ -86,17 +86,18 @@ func otlp() []Variable {
 var batching = []Variable{
 	{"OTEL_BSP_SCHEDULE_DELAY", "milliseconds, 1 to 86400000", "1000", "Longest wait before a batch of spans is sent. The specification has 5000."},
 	{"OTEL_BSP_EXPORT_TIMEOUT", "milliseconds, 1 to 86400000", "600000", "Retry window of a batch of spans. The specification has 30000."},
-	{"OTEL_BSP_MAX_QUEUE_SIZE", "a number, 1 to 1000000", "2048", "Spans that may wait."},
+	{"OTEL_BSP_MAX_QUEUE_SIZE", "a number, 1 to 1000000", "65536", "Spans that may wait, within the memory of the queue. The specification has 2048."},
 	{"OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "a number, 1 to 1000000, at most the queue size", "512", "Spans in one batch."},
 	{"OTEL_BLRP_SCHEDULE_DELAY", "milliseconds, 1 to 86400000", "1000", "Longest wait before a batch of log records is sent."},
 	{"OTEL_BLRP_EXPORT_TIMEOUT", "milliseconds, 1 to 86400000", "600000", "Retry window of a batch of log records. The specification has 30000."},
-	{"OTEL_BLRP_MAX_QUEUE_SIZE", "a number, 1 to 1000000", "2048", "Log records that may wait."},
+	{"OTEL_BLRP_MAX_QUEUE_SIZE", "a number, 1 to 1000000", "65536", "Log records that may wait, within the memory of the queue. The specification has 2048."},
 	{"OTEL_BLRP_MAX_EXPORT_BATCH_SIZE", "a number, 1 to 1000000, at most the queue size", "512", "Log records in one batch."},
+	{"OTELMON_OTLP_QUEUE_BYTES", "bytes, 1048576 to 68719476736", "67108864", "Memory that waiting spans and log records may take together."},
 }
 
 var limits = []Variable{
 	{"OTEL_ATTRIBUTE_COUNT_LIMIT", "a number, 0 to 1000000", "128", "Attributes of one span or log record."},
-	{"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "a number, 0 to 1000000000", "no limit", "Characters of one attribute value, on spans and log records."},
+	{"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "a number, 0 to 1000000000", "no limit, but 4096 bytes are sent", "Characters of one attribute value, on spans and log records."},
 	{"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "a number, 0 to 1000000", "OTEL_ATTRIBUTE_COUNT_LIMIT", "Attributes of one span."},
 	{"OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "a number, 0 to 1000000000", "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "Characters of one attribute value of a span."},
 	{"OTEL_SPAN_EVENT_COUNT_LIMIT", "a number, 0 to 1000000", "128", "Events of one span."},

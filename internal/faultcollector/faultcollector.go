@@ -1,25 +1,16 @@
 // Package faultcollector is an OpenTelemetry Collector for tests: a real OTLP
 // server over gRPC and HTTP, in the test's process, that keeps what it
-// receives and can be made to hang.
+// receives, tells it by id, and can be made to fail in the ways that networks
+// and Collectors do.
 package faultcollector
 
 import (
-	"compress/gzip"
 	"context"
-	"io"
+	"crypto/tls"
 	"net"
-	"net/http"
-	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
-
-	collogs "go.opentelemetry.io/proto/otlp/collector/logs/v1"
-	colmetrics "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
-	coltrace "go.opentelemetry.io/proto/otlp/collector/trace/v1"
-	"google.golang.org/grpc"
-	_ "google.golang.org/grpc/encoding/gzip" // requests come compressed
-	"google.golang.org/grpc/metadata"
-	"google.golang.org/protobuf/proto"
 )
 
 // Collector is a running server. Safe for concurrent use.
@@ -27,214 +18,144 @@ type Collector struct {
 	// GRPC and HTTP are the addresses, host:port on loopback.
 	GRPC, HTTP string
 
+	t          testing.TB
+	grpc, http *gate
+	maxHTTP    atomic.Int64
+
+	answering sync.Mutex // one call of answer at a time
+	answer    func(Request) Reply
+	requests  int
+
 	mu      sync.Mutex
 	got     Received
+	idsOnly bool
 	changed chan struct{} // closed at each arrival
-	hang    chan struct{} // nil, or closed when hanging ends
+	hanging bool
+	healed  chan struct{} // closed by Heal
 }
 
-// Received is everything that arrived.
-type Received struct {
-	Traces  []*coltrace.ExportTraceServiceRequest
-	Metrics []*colmetrics.ExportMetricsServiceRequest
-	Logs    []*collogs.ExportLogsServiceRequest
-
-	// Headers of each request: gRPC metadata or HTTP headers, keys in lower
-	// case, and Paths the methods or URL paths.
-	Headers []map[string][]string
-	Paths   []string
-}
-
-// Start runs a Collector until the test ends.
+// Start runs a Collector on sockets of the loopback interface until the test
+// ends.
 func Start(t testing.TB) *Collector {
 	t.Helper()
-	c := &Collector{changed: make(chan struct{})}
-	c.GRPC = c.serveGRPC(t)
-	c.HTTP = c.serveHTTP(t)
-	t.Cleanup(c.Heal)
+	c := newCollector(t, listenLoopback, "", "")
+	c.serve(nil)
 	return c
 }
 
-// Hang makes every request wait until Heal or the client gives up.
+// StartTLS is Start with TLS. The configuration is that of a client, which
+// trusts the certificate that was made for this Collector; a client without it
+// meets an authority that it does not know.
+func StartTLS(t testing.TB) (*Collector, *tls.Config) {
+	t.Helper()
+	c := newCollector(t, listenLoopback, "", "")
+	server, client := certificate(t, c.GRPC, c.HTTP)
+	c.serve(server)
+	return c, client
+}
+
+// StartInMemory is Start without sockets: clients connect with
+// [Collector.Dial]. Everything lives in the bubble of testing/synctest that
+// calls it, so that no real time passes. GRPC and HTTP are addresses on
+// loopback, which need no resolver and no proxy, where nobody listens.
+func StartInMemory(t testing.TB) *Collector {
+	t.Helper()
+	c := newCollector(t, listenInMemory, "127.0.0.4:4317", "127.0.0.4:4318")
+	c.serve(nil)
+	return c
+}
+
+func newCollector(t testing.TB, listen func(at string) (net.Listener, error), grpc, http string) *Collector {
+	t.Helper()
+	c := &Collector{t: t, changed: make(chan struct{}), healed: make(chan struct{})}
+	c.grpc, c.http = newGate(t, listen, grpc), newGate(t, listen, http)
+	c.GRPC, c.HTTP = c.grpc.address, c.http.address
+	return c
+}
+
+func (c *Collector) serve(config *tls.Config) {
+	c.run(c.serverGRPC(config))
+	c.run(c.serverHTTP(config))
+	c.t.Cleanup(c.release) // before the servers stop
+}
+
+func (c *Collector) run(serve, stop func()) {
+	var serving sync.WaitGroup
+	serving.Go(serve)
+	c.t.Cleanup(func() {
+		stop()
+		serving.Wait()
+	})
+}
+
+// Dial connects to one of the two addresses, on sockets or in memory, as the
+// dialer of an HTTP transport or, without the network, of a gRPC client.
+func (c *Collector) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	switch address {
+	case c.GRPC:
+		return c.grpc.dial(ctx, network)
+	case c.HTTP:
+		return c.http.dial(ctx, network)
+	default:
+		return nil, refused(network, address)
+	}
+}
+
+// Hang makes every request wait until Heal or until the client gives up. A
+// request whose client gives up is not kept.
 func (c *Collector) Hang() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.hang == nil {
-		c.hang = make(chan struct{})
-	}
+	c.hanging = true
 }
 
-// Heal ends Hang.
+// Refuse closes listeners and connections until Heal, as those of a Collector
+// that is down: clients get "connection refused".
+func (c *Collector) Refuse() {
+	c.grpc.refuse()
+	c.http.refuse()
+}
+
+// Freeze makes the connections of this moment half-open for good: what either
+// side sends is swallowed and nothing is closed. New connections work. Frozen
+// connections stay so after Heal, and end when the client closes them or with
+// the test.
+func (c *Collector) Freeze() {
+	c.grpc.freeze()
+	c.http.freeze()
+}
+
+// SlowDown limits how fast the Collector reads from each connection, until
+// Heal. What fits into the buffers of the sockets leaves the client at once.
+func (c *Collector) SlowDown(bytesPerSecond int64) {
+	c.grpc.bytesPerSecond.Store(bytesPerSecond)
+	c.http.bytesPerSecond.Store(bytesPerSecond)
+}
+
+// Heal ends Hang, Refuse, SlowDown, Answer and what Freeze does to new
+// connections. The Collector listens on the same addresses as before; requests
+// that wait, also because of a Delay, are answered now.
 func (c *Collector) Heal() {
+	c.Answer(nil)
+	c.SlowDown(0)
+	for _, g := range []*gate{c.grpc, c.http} {
+		if err := g.open(); err != nil {
+			c.t.Errorf("listening again: %v", err)
+		}
+	}
+	c.release()
+}
+
+// release answers those who wait.
+func (c *Collector) release() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.hang != nil {
-		close(c.hang)
-		c.hang = nil
-	}
+	c.hanging = false
+	close(c.healed)
+	c.healed = make(chan struct{})
 }
 
-// Wait returns once enough is true of what has arrived, or fails the test when
-// its context ends first.
-func (c *Collector) Wait(ctx context.Context, t testing.TB, enough func(Received) bool) Received {
-	t.Helper()
-	for {
-		c.mu.Lock()
-		got, changed := c.got, c.changed
-		c.mu.Unlock()
-		if enough(got) {
-			return got
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			t.Fatalf("the awaited telemetry did not arrive: %v; got %d trace, %d metric and %d log requests",
-				ctx.Err(), len(got.Traces), len(got.Metrics), len(got.Logs))
-		}
-	}
-}
-
-// Received returns what has arrived so far.
-func (c *Collector) Received() Received {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.got
-}
-
-// receive hangs when told to, and keeps one request.
-func (c *Collector) receive(ctx context.Context, path string, headers map[string][]string, keep func(*Received)) error {
-	c.mu.Lock()
-	hang := c.hang
-	c.mu.Unlock()
-	if hang != nil {
-		select {
-		case <-hang:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	keep(&c.got)
-	c.got.Headers = append(c.got.Headers, headers)
-	c.got.Paths = append(c.got.Paths, path)
-	close(c.changed)
-	c.changed = make(chan struct{})
-	return nil
-}
-
-func listen(t testing.TB) net.Listener {
-	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatalf("listening: %v", err)
-	}
-	return l
-}
-
-func (c *Collector) serveGRPC(t testing.TB) string {
-	l := listen(t)
-	server := grpc.NewServer()
-	coltrace.RegisterTraceServiceServer(server, traceService{c: c})
-	colmetrics.RegisterMetricsServiceServer(server, metricsService{c: c})
-	collogs.RegisterLogsServiceServer(server, logsService{c: c})
-	go func() { _ = server.Serve(l) }() // ends with Stop
-	t.Cleanup(server.Stop)
-	return l.Addr().String()
-}
-
-type traceService struct {
-	coltrace.UnimplementedTraceServiceServer
-	c *Collector
-}
-
-func (s traceService) Export(ctx context.Context, r *coltrace.ExportTraceServiceRequest) (*coltrace.ExportTraceServiceResponse, error) {
-	headers, _ := metadata.FromIncomingContext(ctx)
-	err := s.c.receive(ctx, "traces", headers, func(got *Received) { got.Traces = append(got.Traces, r) })
-	return &coltrace.ExportTraceServiceResponse{}, err
-}
-
-type metricsService struct {
-	colmetrics.UnimplementedMetricsServiceServer
-	c *Collector
-}
-
-func (s metricsService) Export(ctx context.Context, r *colmetrics.ExportMetricsServiceRequest) (*colmetrics.ExportMetricsServiceResponse, error) {
-	headers, _ := metadata.FromIncomingContext(ctx)
-	err := s.c.receive(ctx, "metrics", headers, func(got *Received) { got.Metrics = append(got.Metrics, r) })
-	return &colmetrics.ExportMetricsServiceResponse{}, err
-}
-
-type logsService struct {
-	collogs.UnimplementedLogsServiceServer
-	c *Collector
-}
-
-func (s logsService) Export(ctx context.Context, r *collogs.ExportLogsServiceRequest) (*collogs.ExportLogsServiceResponse, error) {
-	headers, _ := metadata.FromIncomingContext(ctx)
-	err := s.c.receive(ctx, "logs", headers, func(got *Received) { got.Logs = append(got.Logs, r) })
-	return &collogs.ExportLogsServiceResponse{}, err
-}
-
-func (c *Collector) serveHTTP(t testing.TB) string {
-	l := listen(t)
-	mux := http.NewServeMux()
-	mux.HandleFunc("POST /", c.handleHTTP)
-	server := &http.Server{Handler: mux} //nolint:gosec // a test's own client talks to it
-	go func() { _ = server.Serve(l) }()  // ends with Close
-	t.Cleanup(func() { _ = server.Close() })
-	return l.Addr().String()
-}
-
-// handleHTTP takes any path whose last element is a signal.
-func (c *Collector) handleHTTP(w http.ResponseWriter, r *http.Request) {
-	traces, metrics, logs := &coltrace.ExportTraceServiceRequest{}, &colmetrics.ExportMetricsServiceRequest{}, &collogs.ExportLogsServiceRequest{}
-	var message proto.Message
-	var keep func(*Received)
-	switch path := r.URL.Path; {
-	case hasSignal(path, "traces"):
-		message, keep = traces, func(got *Received) { got.Traces = append(got.Traces, traces) }
-	case hasSignal(path, "metrics"):
-		message, keep = metrics, func(got *Received) { got.Metrics = append(got.Metrics, metrics) }
-	case hasSignal(path, "logs"):
-		message, keep = logs, func(got *Received) { got.Logs = append(got.Logs, logs) }
-	default:
-		http.NotFound(w, r)
-		return
-	}
-	if err := decode(r, message); err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
-	if err := c.receive(r.Context(), r.URL.Path, lowerKeys(r.Header), keep); err != nil {
-		http.Error(w, err.Error(), http.StatusServiceUnavailable)
-		return
-	}
-	w.Header().Set("Content-Type", "application/x-protobuf")
-}
-
-func decode(r *http.Request, message proto.Message) error {
-	var body io.Reader = r.Body
-	if r.Header.Get("Content-Encoding") == "gzip" {
-		unzipped, err := gzip.NewReader(r.Body)
-		if err != nil {
-			return err
-		}
-		body = unzipped
-	}
-	content, err := io.ReadAll(body)
-	if err != nil {
-		return err
-	}
-	return proto.Unmarshal(content, message)
-}
-
-func hasSignal(path, signal string) bool { return strings.HasSuffix(path, "/"+signal) }
-
-func lowerKeys(header http.Header) map[string][]string {
-	lower := make(map[string][]string, len(header))
-	for key, values := range header {
-		lower[strings.ToLower(key)] = values
-	}
-	return lower
-}
+// LimitHTTPBytes makes HTTP requests whose content, uncompressed, is longer
+// fail with status 413, before Answer sees them. Zero, the default, is no
+// limit. Over gRPC the limit is always the default of 4 MiB of its servers.
+func (c *Collector) LimitHTTPBytes(limit int64) { c.maxHTTP.Store(limit) }

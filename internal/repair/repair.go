@@ -1,10 +1,10 @@
-// Package repair replaces invalid UTF-8 in telemetry by U+FFFD. Protocol
-// buffers refuse a whole request for one such text, so that one malformed
-// header of a caller would cost every span of its batch.
+// Package repair replaces invalid UTF-8 in metrics by U+FFFD. Protocol buffers
+// refuse a whole request for one such text, so that one malformed header of a
+// caller would cost every metric. Spans and log records are repaired as package
+// otlp encodes them.
 //
 // Nothing is changed in place: what is bad is copied, what is valid is returned
-// as it is. Two attribute sets that differ in bad bytes alone become equal, and
-// a repaired log record forgets how many attributes it dropped.
+// as it is. Two attribute sets that differ in bad bytes alone become equal.
 package repair
 
 import (

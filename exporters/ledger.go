@@ -1,0 +1,126 @@
+package exporters
+
+import (
+	"errors"
+	"maps"
+	"sync"
+	"time"
+)
+
+// Reasons for a loss, as values of error.type; a refusal has its status code
+// instead, such as UNAUTHENTICATED or 401.
+const (
+	lostQueueFull   = "queue_full"       // the oldest made room for newer ones
+	lostTooLarge    = "too_large"        // one item alone exceeds a request
+	lostShutdown    = "shutdown"         // not delivered when the time to end was over, or came later
+	lostExpired     = "expired"          // the retry window was over
+	lostRejected    = "rejected"         // the peer took the rest of the request
+	lostBadResponse = "invalid_response" // the peer's answer makes no sense, it may have stored the items
+)
+
+// ledger accounts for the items of one signal: spans, log records or data
+// points of metrics. Each that was accepted is at any moment exactly one of
+// queued, dropped, in flight, acknowledged and failed.
+type ledger struct {
+	mu sync.Mutex
+	counts
+	unreported map[string]int // of dropped
+	err        error          // the latest reason for a loss
+}
+
+type counts struct {
+	accepted, queued, inflight, acknowledged int64
+
+	dropped map[string]int64 // by reason, before an export
+	failed  map[string]int64 // by reason, by an export
+
+	queueBytes  int64 // in memory, in flight included
+	cutValues   int64 // attribute values that were longer than is sent
+	lastSuccess time.Time
+}
+
+// handed returns how many left the queue for an export.
+func (c counts) handed() int64 {
+	n := c.inflight + c.acknowledged
+	for _, failed := range c.failed {
+		n += failed
+	}
+	return n
+}
+
+// snapshot returns one consistent reading.
+func (l *ledger) snapshot() counts {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c := l.counts
+	c.dropped, c.failed = maps.Clone(c.dropped), maps.Clone(c.failed)
+	return c
+}
+
+// lost returns how many items are lost for good, and the latest reason.
+func (l *ledger) lost() tally {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	t := tally{err: l.err}
+	for _, reasons := range []map[string]int64{l.dropped, l.failed} {
+		for _, items := range reasons {
+			t.lost += int(items)
+		}
+	}
+	return t
+}
+
+// begin counts items that are sent without a queue.
+func (l *ledger) begin(n int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.accepted += n
+	l.inflight += n
+}
+
+// settle counts the outcome of n items that were begun.
+func (l *ledger) settle(n int64, o outcome) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.end(n, o)
+}
+
+// end counts the outcome of n items that are in flight. The mutex is held.
+func (l *ledger) end(n int64, o outcome) {
+	l.inflight -= n
+	lost := o.lost(n)
+	if o.failure == nil {
+		l.lastSuccess = time.Now()
+	}
+	l.acknowledged += n - lost
+	if lost > 0 {
+		add(&l.failed, o.reason(), lost)
+		l.err = o.err()
+	}
+}
+
+// drop counts items that are not going to be exported. The mutex is held.
+func (l *ledger) drop(reason string, n int64) {
+	if n == 0 {
+		return
+	}
+	add(&l.dropped, reason, n)
+	add(&l.unreported, reason, int(n))
+	l.err = errors.New(reason)
+}
+
+// report returns what was dropped since the last call.
+func (l *ledger) report() map[string]int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	dropped := l.unreported
+	l.unreported = nil
+	return dropped
+}
+
+func add[N int | int64](to *map[string]N, key string, n N) {
+	if *to == nil {
+		*to = make(map[string]N)
+	}
+	(*to)[key] += n
+}

@@ -1,0 +1,166 @@
+package exporters
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/code"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	spb "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+)
+
+// replyBytes is as much of an answer as is read. Its odd value tells gRPC's
+// complaint about an answer from a peer's complaint about a request.
+const replyBytes = 256<<10 + 1
+
+// outcome is what became of a request: acknowledged, apart from the rejected
+// items, unless there is a failure.
+type outcome struct {
+	rejected int64
+	message  string // of the peer, about those it rejected
+	failure  *failure
+}
+
+// reason is the error.type of what was lost.
+func (o outcome) reason() string {
+	if o.failure != nil {
+		return o.failure.reason
+	}
+	return lostRejected
+}
+
+// lost returns how many of n items did not arrive, as far as is known.
+func (o outcome) lost(n int64) int64 {
+	if o.failure != nil {
+		return n
+	}
+	return min(o.rejected, n)
+}
+
+func (o outcome) err() error {
+	switch {
+	case o.failure != nil:
+		return o.failure.err
+	case o.rejected > 0:
+		return fmt.Errorf("%s: %s", lostRejected, o.message)
+	}
+	return nil
+}
+
+// failure is an attempt without success.
+type failure struct {
+	reason string
+	retry  bool          // another attempt makes sense
+	after  time.Duration // how long the peer wants to be left alone
+	err    error
+}
+
+// grpcFailure follows the OTLP specification, except that RESOURCE_EXHAUSTED is
+// retried also when the peer does not say that it will recover: what it means
+// most often is a limit of rate, and to wait for a quota costs nothing.
+func grpcFailure(err error) *failure {
+	s := status.Convert(err)
+	f := &failure{reason: code.Code(s.Code()).String(), err: err} //nolint:gosec // a code is a small number
+	switch s.Code() {
+	case codes.Canceled, codes.DeadlineExceeded, codes.Aborted, codes.OutOfRange, codes.Unavailable, codes.DataLoss:
+		f.retry = true
+	case codes.ResourceExhausted:
+		message := s.Message()
+		larger := strings.Contains(message, "larger than") || strings.Contains(message, "exceeds maximum")
+		switch {
+		case larger && strings.Contains(message, strconv.Itoa(replyBytes)):
+			f.reason = lostBadResponse
+		case larger:
+			f.reason = lostTooLarge
+		default:
+			f.retry = true
+		}
+	default: // a refusal
+	}
+	for _, detail := range s.Details() {
+		if info, ok := detail.(*errdetails.RetryInfo); ok {
+			f.after = info.GetRetryDelay().AsDuration()
+		}
+	}
+	return f
+}
+
+// connectionFailure is one without an answer, whatever its reason: the peer may
+// come up, its name may resolve, its certificate may be replaced.
+func connectionFailure(err error) *failure {
+	reason := codes.Unavailable
+	if errors.Is(err, context.DeadlineExceeded) {
+		reason = codes.DeadlineExceeded
+	}
+	return &failure{reason: code.Code(reason).String(), retry: true, err: err} //nolint:gosec // a code is a small number
+}
+
+// httpFailure follows the OTLP specification; nil is success.
+func httpFailure(response *http.Response, body []byte) *failure {
+	f := &failure{reason: strconv.Itoa(response.StatusCode)}
+	switch response.StatusCode {
+	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		f.retry = true
+		f.after = retryAfter(response.Header.Get("Retry-After"), time.Now())
+	case http.StatusRequestEntityTooLarge:
+		f.reason = lostTooLarge
+	default:
+		if response.StatusCode < 300 {
+			return badBody(response, body)
+		}
+		if response.StatusCode < 400 {
+			f.err = fmt.Errorf("%s: redirects are not followed, since they would take credentials to another host: set the address that it leads to as the endpoint", response.Status)
+			return f
+		}
+	}
+	f.err = errors.New(strings.TrimSpace(response.Status + " " + said(response, body)))
+	return f
+}
+
+// badBody tells a web server, which answers everything with a page, from a
+// Collector. Some that take telemetry answer with other types than protobuf.
+func badBody(response *http.Response, body []byte) *failure {
+	if !strings.HasPrefix(response.Header.Get("Content-Type"), "text/html") {
+		return nil
+	}
+	return &failure{reason: lostBadResponse, err: fmt.Errorf("%s with a web page of %d bytes: is it an OTLP endpoint?", response.Status, len(body))}
+}
+
+// said returns what an error response says, in whichever form.
+func said(response *http.Response, body []byte) string {
+	var message spb.Status
+	if response.Header.Get("Content-Type") == contentType && proto.Unmarshal(body, &message) == nil {
+		return message.GetMessage()
+	}
+	return strings.TrimSpace(string(body))
+}
+
+// retryAfter reads seconds or a date; 0 when it is neither.
+func retryAfter(value string, now time.Time) time.Duration {
+	if seconds, err := strconv.ParseInt(value, 10, 32); err == nil {
+		return time.Duration(max(seconds, 0)) * time.Second
+	}
+	date, err := http.ParseTime(value)
+	if err != nil {
+		return 0
+	}
+	return max(date.Sub(now), 0)
+}
+
+// readReply reads an answer as far as it is of use.
+func readReply(body io.Reader) ([]byte, error) {
+	reply, err := io.ReadAll(io.LimitReader(body, replyBytes))
+	if err == nil && len(reply) == replyBytes {
+		return reply, errors.New("the answer is too long")
+	}
+	return reply, err
+}

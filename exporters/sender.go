@@ -1,0 +1,120 @@
+package exporters
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"github.com/otelmon/toolkit/internal/otlp"
+)
+
+// Waits between two attempts of one request.
+const (
+	retryFirst = time.Second
+	retryMost  = 5 * time.Second
+)
+
+// sender delivers the requests of one signal.
+type sender struct {
+	signal    string
+	settings  settings
+	transport *transport
+	secrets   *strings.Replacer
+}
+
+func newSender(signal string, s settings, t *transport) *sender {
+	return &sender{signal, s, t, masking(s.headers)}
+}
+
+// masking hides header values, which peers like to repeat when they refuse
+// them.
+func masking(headers map[string]string) *strings.Replacer {
+	var pairs []string
+	for _, value := range headers {
+		for _, secret := range append([]string{value}, strings.Fields(value)...) {
+			if len(secret) >= 4 {
+				pairs = append(pairs, secret, "[masked]")
+			}
+		}
+	}
+	return strings.NewReplacer(pairs...)
+}
+
+// send tries a request until the peer has answered for good, the retry window
+// is over or ctx ends. While it waits it calls idle at each change.
+func (s *sender) send(ctx context.Context, body []byte, changed <-chan struct{}, idle func()) outcome {
+	deadline := time.Now().Add(s.settings.window)
+	waits := backoff.ExponentialBackOff{InitialInterval: retryFirst, RandomizationFactor: 0.2, Multiplier: 2, MaxInterval: retryMost}
+	waits.Reset()
+	var last *failure
+	for {
+		o := s.attempt(ctx, body)
+		if o.failure == nil || !o.failure.retry && ctx.Err() == nil {
+			return o
+		}
+		if ctx.Err() != nil && last != nil {
+			o.failure = last // says more than that the time was over
+		}
+		last = o.failure
+		wait := max(min(waits.NextBackOff(), retryMost), last.after)
+		left := time.Until(deadline)
+		last.reason = lostShutdown
+		if !pause(ctx, min(wait, left), changed, idle) {
+			return o
+		}
+		last.reason = lostExpired
+		if wait >= left {
+			return o
+		}
+		s.transport.reconnect()
+	}
+}
+
+// pause waits, and reports false when ctx ended first.
+func pause(ctx context.Context, wait time.Duration, changed <-chan struct{}, idle func()) bool {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	for ctx.Err() == nil {
+		idle()
+		select {
+		case <-timer.C:
+			return true
+		case <-changed:
+		case <-ctx.Done():
+		}
+	}
+	return false
+}
+
+// attempt makes one call.
+func (s *sender) attempt(ctx context.Context, body []byte) outcome {
+	bounded, cancel := context.WithTimeout(ctx, s.settings.timeout)
+	defer cancel()
+	reply, f := s.transport.call(bounded, s, body)
+	if f != nil && ctx.Err() != nil { // says nothing about the peer
+		return outcome{failure: &failure{reason: lostShutdown, err: fmt.Errorf("no answer in time: %w", ctx.Err())}}
+	}
+	o := outcome{failure: f}
+	if f == nil {
+		var err error
+		if o.rejected, o.message, err = otlp.Rejected(reply); err != nil {
+			o.failure = &failure{reason: lostBadResponse, err: errors.New("the answer is no OTLP response: is it an OTLP endpoint?")}
+		}
+		o.message = s.secrets.Replace(o.message)
+	}
+	var noAnswer error
+	if f := o.failure; f != nil {
+		if text := brief(f.err); s.secrets.Replace(text) != text {
+			f.err = errors.New(s.secrets.Replace(text))
+		}
+		if f.retry { // a refusal is an answer
+			noAnswer = f.err
+		}
+	}
+	s.transport.health.attempt(noAnswer)
+	return o
+}
