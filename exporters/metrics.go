@@ -108,7 +108,7 @@ func newMetricEncoder(ctx context.Context) (metricEncoder, error) {
 
 func (e metricEncoder) encode(ctx context.Context, metrics *metricdata.ResourceMetrics) (*colmetrics.ExportMetricsServiceRequest, error) {
 	var taken *colmetrics.ExportMetricsServiceRequest
-	err := e.Exporter.Export(context.WithValue(ctx, takenKey{}, &taken), metrics)
+	err := e.Export(context.WithValue(ctx, takenKey{}, &taken), metrics)
 	return taken, err
 }
 

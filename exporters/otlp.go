@@ -25,12 +25,19 @@ import (
 // Text that is not UTF-8 is repaired, because it would make a whole request
 // undeliverable.
 //
-// The exporters of the OpenTelemetry project inside look at the
-// OTEL_EXPORTER_OTLP_* variables too, without effect, and report what they
+// Spans and log records are encoded as they end and wait in a queue for each,
+// which is bounded in items and in memory and never blocks: the oldest make room for the
+// newest. Requests have at most 3.5 MiB. A request is tried again, 1 s to 5 s
+// apart or as the peer asks, until the retry window is over; what is refused
+// for good is dropped at once. Every item is accounted for, see
+// [OTLPPipeline.Observe].
+//
+// The exporter of the OpenTelemetry project that encodes metrics looks at the
+// OTEL_EXPORTER_OTLP_* variables too, without effect, and reports what it
 // cannot parse to OpenTelemetry's global logger: an endpoint without a scheme,
-// such as 127.0.0.1:4317, makes a line on standard error for each signal.
-// Package otelmon keeps that logger quiet unless its globals are disabled; those
-// who use this package alone can do so with otel.SetLogger before Start.
+// such as 127.0.0.1:4317, makes a line on standard error. Package otelmon keeps
+// that logger quiet unless its globals are disabled; those who use this package
+// alone can do so with otel.SetLogger before Start.
 type OTLP struct {
 	// Endpoint is host:port or an http or https URL, for all signals. Over
 	// HTTP, /v1/traces, /v1/metrics and /v1/logs are appended. Without a
@@ -92,8 +99,8 @@ type OTLP struct {
 	// No HTTP proxy is used then. Default: TCP.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
-	// Logger gets the few lines about delivery: first failure, recovery, loss.
-	// Default [slog.Default].
+	// Logger gets the few lines about delivery: first failure, first loss and
+	// one a minute while it goes on, recovery. Default [slog.Default].
 	Logger *slog.Logger
 }
 
@@ -102,7 +109,8 @@ const DefaultMaxValueBytes = 4096
 
 // OTLPPipeline is a running push. Its parts are registered with the SDK's
 // providers, whose Shutdown ends them: that bounds every export by its context,
-// running ones included, and closes the connections. A Collector that has
+// running ones included, and closes the connections. What comes later is
+// counted as lost. A Collector that has
 // refused every attempt so far is given one second of it, so that a program
 // without one ends promptly. A part is nil when its signal is disabled or could
 // not be started.

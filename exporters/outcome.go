@@ -69,7 +69,7 @@ type failure struct {
 // most often is a limit of rate, and to wait for a quota costs nothing.
 func grpcFailure(err error) *failure {
 	s := status.Convert(err)
-	f := &failure{reason: code.Code(s.Code()).String(), err: err} //nolint:gosec // a code is a small number
+	f := &failure{reason: code.Code(s.Code()).String(), err: err}
 	switch s.Code() {
 	case codes.Canceled, codes.DeadlineExceeded, codes.Aborted, codes.OutOfRange, codes.Unavailable, codes.DataLoss:
 		f.retry = true
@@ -101,7 +101,7 @@ func connectionFailure(err error) *failure {
 	if errors.Is(err, context.DeadlineExceeded) {
 		reason = codes.DeadlineExceeded
 	}
-	return &failure{reason: code.Code(reason).String(), retry: true, err: err} //nolint:gosec // a code is a small number
+	return &failure{reason: code.Code(reason).String(), retry: true, err: err}
 }
 
 // httpFailure follows the OTLP specification; nil is success.

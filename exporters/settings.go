@@ -166,7 +166,7 @@ func (o OTLP) address(v signalVariables, protocol string) (name, value string) {
 }
 
 // printable refuses a secret in an endpoint that another one overrides: the
-// stock exporters parse it all the same, and print what they cannot parse.
+// stock exporter parses it all the same, and prints what it cannot parse.
 func (v signalVariables) printable(name string) bool {
 	value := v.String(name)
 	if !env.Secret(name, value) {
@@ -191,7 +191,7 @@ func (o OTLP) protocol(v signalVariables) string {
 }
 
 // headers refuses a malformed general variable also where the signal has its
-// own: the stock exporters read both, and print what they cannot parse.
+// own: the stock exporter reads both, and prints what it cannot parse.
 func (o OTLP) headers(v signalVariables, protocol string) (map[string]string, bool) {
 	headers, ok := v.headers("OTEL_EXPORTER_OTLP_HEADERS", protocol)
 	if own := v.own("HEADERS"); v.String(own) != "" {

@@ -2,9 +2,11 @@ package otelmon_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -13,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"go.opentelemetry.io/otel/metric"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
@@ -61,7 +64,9 @@ func TestReadmeShowsTheSmallestExample(t *testing.T) {
 func TestReadmeListsTheTelemetryEmitted(t *testing.T) {
 	t.Parallel()
 	reader := sdkmetric.NewManualReader()
-	callItself(t, setUp(t, otelmon.Config{Readers: []sdkmetric.Reader{reader}}).SDK)
+	s := setUp(t, otelmon.Config{Readers: []sdkmetric.Reader{reader}})
+	callItself(t, s.SDK)
+	misuse(t, s.MeterProvider())
 	var collected metricdata.ResourceMetrics
 	if err := reader.Collect(t.Context(), &collected); err != nil {
 		t.Fatal(err)
@@ -89,6 +94,22 @@ func TestReadmeListsTheTelemetryEmitted(t *testing.T) {
 	}
 	if diff := cmp.Diff(emitted, listed); diff != "" {
 		t.Errorf("the README differs from what is emitted (- emitted, + listed):\n%s", diff)
+	}
+}
+
+// misuse makes two instruments that record nothing: one of a value that is
+// refused, and one whose callback fails.
+func misuse(t *testing.T, meters metric.MeterProvider) {
+	t.Helper()
+	gauge, err := meters.Meter("test").Float64Gauge("misused.gauge")
+	if err != nil {
+		t.Fatal(err)
+	}
+	gauge.Record(t.Context(), math.NaN())
+	_, err = meters.Meter("test").Int64ObservableGauge("misused.observable",
+		metric.WithInt64Callback(func(context.Context, metric.Int64Observer) error { panic("misused") }))
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

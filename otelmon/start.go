@@ -270,6 +270,7 @@ func (c Config) observeProcess(ctx context.Context, sdk *SDK, rules meter.Rules,
 	own := meter.NewProvider()
 	own.Set(sdk.meter, rules)
 	vars.Add(sdk.otlp.Observe(own))
+	vars.Add(sdk.tracer.Observe(own))
 	if !c.DisableRuntimeMetrics {
 		if err := runtime.Start(runtime.WithMeterProvider(own)); err != nil {
 			vars.Add(fmt.Errorf("starting runtime metrics: %w", err))

@@ -50,10 +50,10 @@ type Reply struct {
 // Answer sets how requests are answered from now on; nil, as at the start,
 // keeps and acknowledges them. It is called for each request, one at a time, and
 // not for those that cannot be read or wait because of Hang. It must not block:
-// Delay makes a request wait.
+// Delay makes a request wait. It may call the methods of the Collector.
 func (c *Collector) Answer(f func(Request) Reply) {
-	c.answering.Lock()
-	defer c.answering.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.answer = f
 }
 
@@ -117,11 +117,14 @@ func (c *Collector) receive(ctx context.Context, r request) (Reply, error) {
 func (c *Collector) reply(r request) Reply {
 	c.answering.Lock()
 	defer c.answering.Unlock()
+	c.mu.Lock()
 	c.requests++
-	if c.answer == nil {
+	answer, number := c.answer, c.requests
+	c.mu.Unlock()
+	if answer == nil {
 		return Reply{}
 	}
-	return c.answer(Request{Signal: r.signal, Number: c.requests, HTTP: r.http})
+	return answer(Request{Signal: r.signal, Number: number, HTTP: r.http})
 }
 
 func (c *Collector) waitForHeal(ctx context.Context) error {
@@ -187,11 +190,15 @@ func (r Reply) httpStatus() int {
 	}
 }
 
-// status is that of a refusal; over HTTP, too, it says why in the body.
-func (r Reply) status() (*status.Status, error) {
+// err is a refusal over gRPC.
+func (r Reply) err() error {
 	s := status.New(r.Code, r.Message)
 	if r.RetryAfter == 0 {
-		return s, nil
+		return s.Err()
 	}
-	return s.WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(r.RetryAfter)})
+	detailed, err := s.WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(r.RetryAfter)})
+	if err != nil {
+		return err
+	}
+	return detailed.Err()
 }

@@ -23,15 +23,15 @@ type Collector struct {
 	maxHTTP    atomic.Int64
 
 	answering sync.Mutex // one call of answer at a time
-	answer    func(Request) Reply
-	requests  int
 
-	mu      sync.Mutex
-	got     Received
-	idsOnly bool
-	changed chan struct{} // closed at each arrival
-	hanging bool
-	healed  chan struct{} // closed by Heal
+	mu       sync.Mutex
+	answer   func(Request) Reply
+	requests int
+	got      Received
+	idsOnly  bool
+	changed  chan struct{} // closed at each arrival
+	hanging  bool
+	healed   chan struct{} // closed by Heal
 }
 
 // Start runs a Collector on sockets of the loopback interface until the test
@@ -132,9 +132,9 @@ func (c *Collector) SlowDown(bytesPerSecond int64) {
 	c.http.bytesPerSecond.Store(bytesPerSecond)
 }
 
-// Heal ends Hang, Refuse, SlowDown, Answer and what Freeze does to new
-// connections. The Collector listens on the same addresses as before; requests
-// that wait, also because of a Delay, are answered now.
+// Heal ends Hang, Refuse, SlowDown and Answer; frozen connections stay so. The
+// Collector listens on the same addresses as before, for which it waits up to
+// 5 s each. Requests that wait, also because of a Delay, are answered now.
 func (c *Collector) Heal() {
 	c.Answer(nil)
 	c.SlowDown(0)

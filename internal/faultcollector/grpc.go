@@ -9,7 +9,9 @@ import (
 	coltrace "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/encoding"
 	_ "google.golang.org/grpc/encoding/gzip" // requests come compressed
+	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -47,7 +49,7 @@ func acknowledgement(signal string, reply Reply) proto.Message {
 }
 
 func (c *Collector) serverGRPC(config *tls.Config) (serve, stop func()) {
-	options := []grpc.ServerOption{grpc.ForceServerCodec(codec{}), grpc.WaitForHandlers(true)}
+	options := []grpc.ServerOption{grpc.ForceServerCodecV2(codec{encoding.GetCodecV2("proto")}), grpc.WaitForHandlers(true)}
 	if config != nil {
 		options = append(options, grpc.Creds(credentials.NewTLS(config)))
 	}
@@ -64,7 +66,6 @@ func (c *Collector) serverGRPC(config *tls.Config) (serve, stop func()) {
 }
 
 func (c *Collector) exportGRPC(signal string) grpc.MethodHandler {
-	//nolint:revive // the order of the parameters is that of gRPC
 	return func(_ any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
 		message := newRequest(signal)
 		if err := decode(message); err != nil {
@@ -76,11 +77,7 @@ func (c *Collector) exportGRPC(signal string) grpc.MethodHandler {
 			return nil, status.FromContextError(err).Err()
 		}
 		if reply.refuses(false) {
-			refusal, err := reply.status()
-			if err != nil {
-				return nil, err
-			}
-			return nil, refusal.Err()
+			return nil, reply.err()
 		}
 		if reply.Body != nil {
 			return raw(reply.Body), nil
@@ -92,16 +89,12 @@ func (c *Collector) exportGRPC(signal string) grpc.MethodHandler {
 // raw goes out as it is.
 type raw []byte
 
-// codec is that of protobuf, and sends raw bytes.
-type codec struct{}
+// codec is that of protobuf, and knows raw bytes.
+type codec struct{ encoding.CodecV2 }
 
-func (codec) Name() string { return "proto" }
-
-func (codec) Marshal(v any) ([]byte, error) {
+func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 	if bytes, ok := v.(raw); ok {
-		return bytes, nil
+		return mem.BufferSlice{mem.SliceBuffer(bytes)}, nil
 	}
-	return proto.Marshal(v.(proto.Message))
+	return c.CodecV2.Marshal(v)
 }
-
-func (codec) Unmarshal(data []byte, v any) error { return proto.Unmarshal(data, v.(proto.Message)) }

@@ -5,19 +5,22 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"log/slog"
 	"math"
 	"net/http"
 	"path"
 	"strconv"
 	"strings"
 
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 )
 
 func (c *Collector) serverHTTP(config *tls.Config) (serve, stop func()) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /", c.exportHTTP)
-	server := &http.Server{Handler: mux, TLSConfig: config} //nolint:gosec // a test's own client talks to it
+	//nolint:gosec // a test's own client talks to it
+	server := &http.Server{Handler: mux, TLSConfig: config, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
 	serve = func() { _ = server.Serve(c.http) }
 	if config != nil {
 		serve = func() { _ = server.ServeTLS(c.http, "", "") }
@@ -56,12 +59,7 @@ func (c *Collector) exportHTTP(w http.ResponseWriter, r *http.Request) {
 func (r Reply) writeHTTP(w http.ResponseWriter, signal string) {
 	answer := acknowledgement(signal, r)
 	if r.refuses(true) {
-		refusal, err := r.status()
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusInternalServerError)
-			return
-		}
-		answer = refusal.Proto()
+		answer = status.New(r.Code, r.Message).Proto()
 	}
 	body, err := proto.Marshal(answer)
 	if err != nil {

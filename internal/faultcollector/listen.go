@@ -57,6 +57,9 @@ func listenInMemory(at string) (net.Listener, error) {
 }
 
 func (l *pipeListener) dial(ctx context.Context, network string) (net.Conn, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	client, server := net.Pipe()
 	select {
 	case l.accepted <- server:

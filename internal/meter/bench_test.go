@@ -2,12 +2,14 @@ package meter_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/otelmon/toolkit/internal/meter"
@@ -72,6 +74,52 @@ func BenchmarkRecordHTTP(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				h.Record(ctx, 0.123, opts...)
+			}
+		})
+	}
+}
+
+// BenchmarkCollect shows what a callback costs in a collection: the difference of one and 101, by 100.
+func BenchmarkCollect(b *testing.B) {
+	for _, callbacks := range []int{1, 101} {
+		reader := sdkmetric.NewManualReader()
+		p := meter.NewProvider()
+		p.Set(newSDK(b, meter.Rules{}, reader), meter.Rules{})
+		for i := range callbacks {
+			_, err := p.Meter("m").Int64ObservableGauge(fmt.Sprint("g", i), metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
+				o.Observe(1)
+				return nil
+			}))
+			check(b, err)
+		}
+		b.Run(fmt.Sprint(callbacks, " callbacks"), func(b *testing.B) {
+			b.ReportAllocs()
+			var data metricdata.ResourceMetrics
+			for b.Loop() {
+				check(b, reader.Collect(b.Context(), &data))
+			}
+		})
+	}
+}
+
+func BenchmarkAdd(b *testing.B) {
+	p := meter.NewProvider()
+	p.Set(newSDK(b, meter.Rules{}, sdkmetric.NewManualReader()), meter.Rules{})
+	floats, err := p.Meter("m").Float64Counter("floats")
+	check(b, err)
+	integers, err := p.Meter("m").Int64Counter("integers")
+	check(b, err)
+	opts := []metric.AddOption{attributes()}
+	adds := map[string]func(){
+		"float64": func() { floats.Add(b.Context(), 1, opts...) },
+		"int64":   func() { integers.Add(b.Context(), 1, opts...) },
+		"refused": func() { floats.Add(b.Context(), -1, opts...) },
+	}
+	for name, add := range adds {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				add()
 			}
 		})
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/metric/embedded"
@@ -16,8 +17,10 @@ import (
 // Provider. When several scopes own them it is called once for each of these scopes, and records each value once. See
 // [Provider] for instruments that several scopes observe.
 //
-// Its errors and panics are logged, the first after each Set, and not passed on: one error makes the SDK's periodic reader
-// skip an export.
+// Its errors and panics are counted, the first after each Set is logged, and they are not passed on: one error makes the
+// SDK's periodic reader skip an export. A callback that does not return within a second, when its context ends, is left
+// alone and counted too. The collection goes on without it; what it observes from then on is discarded, and it is not
+// called again, by any reader, before it has returned. What it observed until then is kept.
 func (m *scopedMeter) RegisterCallback(callback metric.Callback, instruments ...metric.Observable) (metric.Registration, error) {
 	if callback == nil {
 		return noop.Registration{}, errors.New("registering a metric callback: it is nil")
@@ -45,6 +48,7 @@ type registration struct {
 	meter       *scopedMeter
 	callback    metric.Callback
 	observables []observable
+	hanging     atomic.Int32 // calls that were left alone and have not returned
 
 	mu         sync.Mutex // guards what follows; no code of others is called while it is held
 	ended      bool
@@ -52,7 +56,9 @@ type registration struct {
 	groups     []*group // those of that generation
 }
 
-// Unregister ends the calls. It may be called at any time and more than once. It waits for a running collection.
+// Unregister ends the calls. It may be called at any time and more than once. It waits for a running collection, so for
+// each callback that hangs in it no longer than a second, and for none that was left alone. One that was may still run
+// afterwards.
 func (r *registration) Unregister() error {
 	r.meter.provider.removeRegistration(r)
 	r.mu.Lock()
@@ -100,31 +106,24 @@ func (r *registration) called(gen *generation) bool {
 	return !r.ended && gen.live.Load()
 }
 
-// guard returns the callback as it is to be run. Every callback of a Provider runs through here. A panic would otherwise
-// end the process, since most collections run in a goroutine of the SDK.
+// guard returns the callback as it is to be run. Every callback of a Provider runs through here.
 func (r *registration) guard(gen *generation) metric.Callback {
 	var first sync.Once
 	return func(ctx context.Context, observer metric.Observer) error {
 		if !r.called(gen) {
 			return nil
 		}
-		if err := recovered(ctx, r.callback, observer); err != nil {
-			first.Do(func() {
-				gen.warnLater("metric callback failed; what it observed before is kept, its further errors are not logged",
-					"scope", r.meter.scope.Name, "instruments", r.names(), "error", err)
-			})
+		failed := r.attempt(ctx, observer)
+		if failed == nil {
+			return nil
 		}
+		gen.failures.add(ctx, r.meter.scope.Name, failed.errorType)
+		first.Do(func() {
+			gen.warnLater("metric callback failed; what it observed before is kept, its further errors are not logged",
+				"scope", r.meter.scope.Name, "instruments", r.names(), "error", failed.err)
+		})
 		return nil
 	}
-}
-
-func recovered(ctx context.Context, callback metric.Callback, observer metric.Observer) (err error) {
-	defer func() {
-		if value := recover(); value != nil {
-			err = fmt.Errorf("panic: %v", value)
-		}
-	}()
-	return callback(ctx, observer)
 }
 
 func (r *registration) names() []string {
@@ -135,11 +134,14 @@ func (r *registration) names() []string {
 	return names
 }
 
-// group sorts the instruments by the meter that owns them.
+// group sorts the instruments by the meter that owns them, without those that are left out.
 func (r *registration) group(gen *generation) []*group {
 	var groups []*group
 	for _, o := range r.observables {
 		behind := o.observed(gen)
+		if o.leftOut() {
+			continue
+		}
 		i := slices.IndexFunc(groups, func(g *group) bool { return g.owner == behind.owner })
 		if i < 0 {
 			i = len(groups)
@@ -182,7 +184,8 @@ func unregister(groups []*group) error {
 	return errors.Join(errs...)
 }
 
-// observer passes on observations of the group's instruments. All observed values come through here.
+// observer passes on observations of the group's instruments, except values that these refuse. All observed values come
+// through here.
 type observer struct {
 	embedded.Observer
 	next  metric.Observer
@@ -191,16 +194,27 @@ type observer struct {
 
 // ObserveInt64 records a value.
 func (o observer) ObserveInt64(instrument metric.Int64Observable, value int64, opts ...metric.ObserveOption) {
-	if inner, ok := o.group.find(instrument).(metric.Int64Observable); ok {
+	if inner, ok := o.group.find(instrument).(metric.Int64Observable); ok && accepted(instrument, value) {
 		o.next.ObserveInt64(inner, value, opts...)
 	}
 }
 
 // ObserveFloat64 records a value.
 func (o observer) ObserveFloat64(instrument metric.Float64Observable, value float64, opts ...metric.ObserveOption) {
-	if inner, ok := o.group.find(instrument).(metric.Float64Observable); ok {
+	if inner, ok := o.group.find(instrument).(metric.Float64Observable); ok && accepted(instrument, value) {
 		o.next.ObserveFloat64(inner, value, opts...)
 	}
+}
+
+// accepted reports whether the instrument takes the value, and counts one that it refuses. Those of others are left to the
+// SDK, which refuses all of theirs.
+func accepted[N int64 | float64](instrument metric.Observable, value N) bool {
+	o, ok := instrument.(observable)
+	if !ok || accepts(o.identity(), value) {
+		return true
+	}
+	o.refuse(context.Background(), float64(value))
+	return false
 }
 
 // find returns the SDK's instrument, or nil when another group of the registration takes it or another scope's observations

@@ -14,6 +14,7 @@ import (
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 
 	"github.com/otelmon/toolkit/internal/meter"
+	"github.com/otelmon/toolkit/internal/telemetry"
 )
 
 func TestOneCallbackForInstrumentsOfSeveralMeters(t *testing.T) {
@@ -100,8 +101,9 @@ func TestCallbackErrorsAreLoggedOnceAndNotPassedOn(t *testing.T) {
 		return fmt.Errorf("error %d", calls)
 	}))
 	check(t, err)
-	for range 3 {
-		if diff := cmp.Diff(map[string]string{"g": "1"}, sums(t, reader)); diff != "" {
+	for i := range 3 {
+		want := map[string]string{"g": "1", telemetry.CallbackFailures: fmt.Sprint(i + 1)}
+		if diff := cmp.Diff(want, sums(t, reader)); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 	}

@@ -9,6 +9,8 @@ import (
 
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/metric/noop"
+
+	"github.com/otelmon/toolkit/internal/telemetry"
 )
 
 // maxWarnings bounds the lines of one kind that a generation logs, since code may make instruments without bound.
@@ -22,6 +24,9 @@ type generation struct {
 	next   metric.MeterProvider
 	rules  Rules
 	live   atomic.Bool // callbacks are called
+
+	refused, failures *tally    // what the generation has to tell about itself
+	twins             sync.Once // logs that instruments are left out
 
 	mu     sync.Mutex
 	shared map[identity]any      // *target of each instrument
@@ -43,6 +48,10 @@ func newGeneration(next metric.MeterProvider, rules Rules) *generation {
 	}
 	return &generation{
 		next: next, rules: rules,
+		refused: newTally(next, telemetry.RefusedValues, "{value}",
+			"Values that an instrument refused: not a number, infinite, or negative for a counter that only grows.", telemetry.MetricName),
+		failures: newTally(next, telemetry.CallbackFailures, "{failure}",
+			"Calls of metric callbacks that panicked, returned an error, or did not return in time, and calls skipped meanwhile.", telemetry.MetricScope),
 		shared: map[identity]any{}, names: map[string]definition{}, warned: map[string]int{},
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"github.com/google/go-cmp/cmp"
 	"go.opentelemetry.io/otel/attribute"
@@ -47,45 +48,47 @@ func hang(t *testing.T, p *meter.Provider, reader sdkmetric.Reader) (release fun
 
 func TestSetReturnsWhileACallbackHangs(t *testing.T) {
 	t.Parallel()
-	p := meter.NewProvider()
-	creating := make(chan struct{})
-	rules := meter.Rules{AttributeFilter: func(i sdkmetric.Instrument) attribute.Filter {
-		if i.Name == "stuck" {
-			close(creating)
-		}
-		return nil
-	}}
-	old := sdkmetric.NewManualReader()
-	p.Set(newSDK(t, rules, old), rules)
-	before, err := p.Meter("m").Int64Counter("before")
-	check(t, err)
-	release := hang(t, p, old)
+	synctest.Test(t, func(t *testing.T) { // in which no callback is left alone, as the clock stands
+		p := meter.NewProvider()
+		creating := make(chan struct{})
+		rules := meter.Rules{AttributeFilter: func(i sdkmetric.Instrument) attribute.Filter {
+			if i.Name == "stuck" {
+				close(creating)
+			}
+			return nil
+		}}
+		old := sdkmetric.NewManualReader()
+		p.Set(newSDK(t, rules, old), rules)
+		before, err := p.Meter("m").Int64Counter("before")
+		check(t, err)
+		release := hang(t, p, old)
 
-	created := make(chan metric.Int64Counter)
-	go func() {
-		stuck, err := p.Meter("m").Int64Counter("stuck") // waits in the SDK for the collection to end
-		check(t, err)
-		created <- stuck
-	}()
-	<-creating
+		created := make(chan metric.Int64Counter)
+		go func() {
+			stuck, err := p.Meter("m").Int64Counter("stuck") // waits in the SDK for the collection to end
+			check(t, err)
+			created <- stuck
+		}()
+		<-creating
 
-	finishes(t, "Set to nothing", func() { p.Set(nil, meter.Rules{}) })
-	reader := sdkmetric.NewManualReader()
-	finishes(t, "Set to another SDK", func() { p.Set(newSDK(t, meter.Rules{}, reader), meter.Rules{}) })
-	finishes(t, "using the other SDK", func() {
-		after, err := p.Meter("new").Int64Counter("after")
-		check(t, err)
-		same, err := p.Meter("m").Int64Counter("stuck")
-		check(t, err)
-		for _, c := range []metric.Int64Counter{before, same, after} {
-			c.Add(t.Context(), 1)
+		finishes(t, "Set to nothing", func() { p.Set(nil, meter.Rules{}) })
+		reader := sdkmetric.NewManualReader()
+		finishes(t, "Set to another SDK", func() { p.Set(newSDK(t, meter.Rules{}, reader), meter.Rules{}) })
+		finishes(t, "using the other SDK", func() {
+			after, err := p.Meter("new").Int64Counter("after")
+			check(t, err)
+			same, err := p.Meter("m").Int64Counter("stuck")
+			check(t, err)
+			for _, c := range []metric.Int64Counter{before, same, after} {
+				c.Add(t.Context(), 1)
+			}
+		})
+		release()
+		(<-created).Add(t.Context(), 1)
+		if diff := cmp.Diff(map[string]string{"before": "1", "stuck": "2", "after": "1", "hanging": "1"}, sums(t, reader)); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
 		}
 	})
-	release()
-	(<-created).Add(t.Context(), 1)
-	if diff := cmp.Diff(map[string]string{"before": "1", "stuck": "2", "after": "1", "hanging": "1"}, sums(t, reader)); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
 }
 
 // hooked is a provider that tells when a callback is registered.
@@ -111,32 +114,34 @@ func (m hookedMeter) RegisterCallback(f metric.Callback, instruments ...metric.O
 
 func TestSetReturnsWhileACallbackIsRegistered(t *testing.T) {
 	t.Parallel()
-	p := meter.NewProvider()
-	old := sdkmetric.NewManualReader()
-	registering := make(chan struct{}, 3)
-	p.Set(hooked{newSDK(t, meter.Rules{}, old), func() { registering <- struct{}{} }, func() {}}, meter.Rules{})
-	m := observed{"m", p}
-	ended := m.registers(t, m.counter(t), 6)
-	release := hang(t, p, old)
-	registered := make(chan metric.Registration)
-	go func() { registered <- m.registers(t, m.counter(t), 7) }() // waits in the SDK for the collection to end
-	for range 3 {
-		<-registering
-	}
-	finishes(t, "Set to nothing", func() { p.Set(nil, meter.Rules{}) })
-	finishes(t, "Unregister", func() { check(t, ended.Unregister()) })
-	release()
-	late := <-registered
+	synctest.Test(t, func(t *testing.T) { // in which no callback is left alone, as the clock stands
+		p := meter.NewProvider()
+		old := sdkmetric.NewManualReader()
+		registering := make(chan struct{}, 3)
+		p.Set(hooked{newSDK(t, meter.Rules{}, old), func() { registering <- struct{}{} }, func() {}}, meter.Rules{})
+		m := observed{"m", p}
+		ended := m.registers(t, m.counter(t), 6)
+		release := hang(t, p, old)
+		registered := make(chan metric.Registration)
+		go func() { registered <- m.registers(t, m.counter(t), 7) }() // waits in the SDK for the collection to end
+		for range 3 {
+			<-registering
+		}
+		finishes(t, "Set to nothing", func() { p.Set(nil, meter.Rules{}) })
+		finishes(t, "Unregister", func() { check(t, ended.Unregister()) })
+		release()
+		late := <-registered
 
-	reader := sdkmetric.NewManualReader()
-	p.Set(newSDK(t, meter.Rules{}, reader), meter.Rules{})
-	if diff := cmp.Diff(map[string]string{"shared": "7", "hanging": "1"}, sums(t, reader)); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
-	check(t, late.Unregister())
-	if diff := cmp.Diff(map[string]string{"hanging": "1"}, sums(t, reader)); diff != "" {
-		t.Errorf("after Unregister (-want +got):\n%s", diff)
-	}
+		reader := sdkmetric.NewManualReader()
+		p.Set(newSDK(t, meter.Rules{}, reader), meter.Rules{})
+		if diff := cmp.Diff(map[string]string{"shared": "7", "hanging": "1"}, sums(t, reader)); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		check(t, late.Unregister())
+		if diff := cmp.Diff(map[string]string{"hanging": "1"}, sums(t, reader)); diff != "" {
+			t.Errorf("after Unregister (-want +got):\n%s", diff)
+		}
+	})
 }
 
 func TestNoCallbackHoldsUpItsOwnSet(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/metric/embedded"
+	"go.opentelemetry.io/otel/metric/noop"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 )
 
@@ -46,9 +47,14 @@ type instrument[T any] struct {
 	// restrict is nil for observables, which no request uses.
 	restrict func(next T, r restriction) T
 	target   atomic.Pointer[target[T]] // set before a user gets the instrument
+	warned   atomic.Uint64             // the number of the generation that was told of a refused value
 }
 
 func (i *instrument[T]) base() *instrument[T] { return i }
+func (i *instrument[T]) identity() *identity  { return &i.id }
+func (i *instrument[T]) name() string         { return i.id.name }
+func (i *instrument[T]) scope() *scopedMeter  { return i.meter }
+func (i *instrument[T]) leftOut() bool        { return leftOut(i.id, i.meter) }
 
 func (i *instrument[T]) bind(gen *generation) error { return i.in(gen).err }
 
@@ -57,7 +63,11 @@ func (i *instrument[T]) bind(gen *generation) error { return i.in(gen).err }
 func (i *instrument[T]) in(gen *generation) *target[T] {
 	t := &target[T]{generation: gen.number, owner: i.meter}
 	t.make = sync.OnceFunc(func() { t.inner, t.err = i.create(gen.meter(i.meter), gen.rules) })
-	if !gen.reserved(i.meter) {
+	switch {
+	case i.leftOut():
+		gen.warnLeftOut(i.id, i.meter)
+		t.make = sync.OnceFunc(func() { t.inner, t.err = i.create(noop.Meter{}, gen.rules) })
+	case !gen.reserved(i.meter):
 		t = gen.share(i.id, i.meter, t).(*target[T]) //nolint:forcetypeassert // the identity determines the type
 	}
 	t.make()
@@ -124,8 +134,12 @@ type addTarget[N int64 | float64] interface {
 	Enabled(ctx context.Context) bool
 }
 
-// Add passes the value on. All values of all counters come through here.
+// Add passes the value on, unless it is refused. All values of all counters come through here.
 func (a *adder[N]) Add(ctx context.Context, value N, opts ...metric.AddOption) {
+	if !accepts(&a.id, value) {
+		a.refuse(ctx, float64(value))
+		return
+	}
 	a.target.Load().inner.Add(ctx, value, opts...)
 }
 
@@ -152,8 +166,12 @@ type recordTarget[N int64 | float64] interface {
 	Enabled(ctx context.Context) bool
 }
 
-// Record passes the value on. All values of all histograms and gauges come through here.
+// Record passes the value on, unless it is refused. All values of all histograms and gauges come through here.
 func (r *recorder[N]) Record(ctx context.Context, value N, opts ...metric.RecordOption) {
+	if !finite(value) {
+		r.refuse(ctx, float64(value))
+		return
+	}
 	r.target.Load().inner.Record(ctx, value, opts...)
 }
 

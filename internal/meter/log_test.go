@@ -14,6 +14,7 @@ import (
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 
 	"github.com/otelmon/toolkit/internal/meter"
+	"github.com/otelmon/toolkit/internal/telemetry"
 )
 
 // counting is a log handler that counts its lines by message, in instruments that it makes when it needs them.
@@ -49,7 +50,8 @@ func TestALogHandlerMayMakeInstruments(t *testing.T) {
 	check(t, err)
 	finishes(t, "a failing callback", func() { sums(t, reader) })
 	log.wait(t, 1, "metric callback failed")
-	if diff := cmp.Diff(map[string]string{"log.instrument": "2", "log.callback": "1"}, sums(t, reader)); diff != "" {
+	want := map[string]string{"log.instrument": "2", "log.callback": "1", telemetry.CallbackFailures: "2"}
+	if diff := cmp.Diff(want, sums(t, reader)); diff != "" {
 		t.Errorf("lines by message (-want +got):\n%s", diff)
 	}
 }

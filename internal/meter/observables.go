@@ -18,6 +18,10 @@ const ignoredCallback = "metric callback is ignored, since this scope made the i
 type observable interface {
 	metric.Observable
 	observed(gen *generation) *observed
+	// leftOut reports that it is never observed.
+	leftOut() bool
+	refuse(ctx context.Context, value float64)
+	identity() *identity
 	// name is for messages.
 	name() string
 	scope() *scopedMeter
@@ -62,8 +66,6 @@ type int64Observable struct {
 }
 
 func (o *int64Observable) observed(gen *generation) *observed { return newObserved(o.id, o.in(gen)) }
-func (o *int64Observable) name() string                       { return o.id.name }
-func (o *int64Observable) scope() *scopedMeter                { return o.meter }
 
 // int64Observable returns the instrument called id. The callbacks are left out of the options it is made with and
 // registered separately, so that they can be moved to the next provider. As in the SDK, only those of the first request
@@ -149,8 +151,6 @@ type float64Observable struct {
 }
 
 func (o *float64Observable) observed(gen *generation) *observed { return newObserved(o.id, o.in(gen)) }
-func (o *float64Observable) name() string                       { return o.id.name }
-func (o *float64Observable) scope() *scopedMeter                { return o.meter }
 
 // float64Observable returns the instrument called id. The callbacks are left out of the options it is made with and
 // registered separately, so that they can be moved to the next provider. As in the SDK, only those of the first request

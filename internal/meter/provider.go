@@ -32,6 +32,15 @@ import (
 //
 // Instruments called http.server.* take no server.address and server.port, which come from the client's Host header and
 // would let anyone create series without bound. The middleware's own never have them and are not searched for them.
+//
+// Values that would spoil a sum for good are refused and counted in otelmon.metric.refused_values: NaN and infinities, by
+// every instrument of float64, and negative values, by counters that only grow, observable or not. Histograms and gauges
+// take negative values. Finite values whose sum is too large for a float64 are not found out. Failures of callbacks are
+// counted in otelmon.metric.callback.failures. Both counts begin anew with every Set, as all sums of the SDK do, have at most
+// 100 attribute sets and one for the rest, and no series before there is something to count.
+//
+// Instruments called otel.sdk.* of other scopes than the toolkit's record nothing, and a warning is logged, since the toolkit
+// emits these metrics itself: with OTEL_GO_X_OBSERVABILITY the SDK would emit them as well.
 type Provider struct {
 	embedded.MeterProvider
 

@@ -34,8 +34,8 @@ type Rules struct {
 	// ReservedScopes are the names of scopes that record nothing through the Provider, because the caller runs that
 	// instrumentation against the SDK itself and a second start would double its values.
 	ReservedScopes []string
-	// Logger gets one warning for each conflicting instrument and each failing callback, at most 20 of each kind until the
-	// next [Provider.Set]. No lock is held meanwhile, so that its handler may use metrics. Default: none.
+	// Logger gets one warning for each conflicting instrument, each failing callback and each instrument that refused a
+	// value, at most 20 of each kind until the next [Provider.Set]. No lock is held meanwhile, so that its handler may use metrics. Default: none.
 	Logger *slog.Logger
 }
 

@@ -153,25 +153,25 @@ func before[M interface {
 	proto.Message
 	GetSchemaUrl() string
 }](a, b M) bool {
-	return key(a) < key(b)
+	return bytes.Compare(key(a), key(b)) < 0
 }
 
 // key is equal for two resources or scopes of which only the items differ.
-func key(m proto.Message) string {
+func key(m proto.Message) []byte {
 	switch m := m.(type) {
 	case *tracepb.ResourceSpans:
-		return text(&tracepb.ResourceSpans{Resource: m.Resource, SchemaUrl: m.SchemaUrl})
+		return marshal(&tracepb.ResourceSpans{Resource: m.Resource, SchemaUrl: m.SchemaUrl})
 	case *tracepb.ScopeSpans:
-		return text(&tracepb.ScopeSpans{Scope: m.Scope, SchemaUrl: m.SchemaUrl})
+		return marshal(&tracepb.ScopeSpans{Scope: m.Scope, SchemaUrl: m.SchemaUrl})
 	case *logspb.ResourceLogs:
-		return text(&logspb.ResourceLogs{Resource: m.Resource, SchemaUrl: m.SchemaUrl})
+		return marshal(&logspb.ResourceLogs{Resource: m.Resource, SchemaUrl: m.SchemaUrl})
 	case *logspb.ScopeLogs:
-		return text(&logspb.ScopeLogs{Scope: m.Scope, SchemaUrl: m.SchemaUrl})
+		return marshal(&logspb.ScopeLogs{Scope: m.Scope, SchemaUrl: m.SchemaUrl})
 	}
-	return ""
+	return nil
 }
 
-func text(m proto.Message) string {
+func marshal(m proto.Message) []byte {
 	b, _ := proto.MarshalOptions{Deterministic: true, AllowPartial: true}.Marshal(m)
-	return string(b)
+	return b
 }

@@ -105,8 +105,12 @@ func (m *message) begin(field protowire.Number) int {
 
 func (m *message) end(start int) {
 	size := len(m.bytes) - start
+	if size < 1<<7 {
+		m.bytes[start-1] = byte(size)
+		return
+	}
 	var missing [9]byte
 	m.bytes = append(m.bytes, missing[:protowire.SizeVarint(uint64(size))-1]...)
-	copy(m.bytes[len(m.bytes)-size:], m.bytes[start:start+size])
+	copy(m.bytes[len(m.bytes)-size:], m.bytes[start:])
 	protowire.AppendVarint(m.bytes[:start-1], uint64(size))
 }

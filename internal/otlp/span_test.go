@@ -63,11 +63,13 @@ func everything(tb testing.TB) tracetest.SpanStub {
 		Attributes: everyKind(), DroppedAttributes: 1, DroppedEvents: 1 << 40, DroppedLinks: -1,
 		Events: []sdktrace.Event{
 			{Name: "exception", Time: at, Attributes: everyKind(), DroppedAttributeCount: 3},
-			{}, {DroppedAttributeCount: -1, Time: time.Unix(-1, 0)},
+			{},
+			{DroppedAttributeCount: -1, Time: time.Unix(-1, 0)},
 		},
 		Links: []sdktrace.Link{
 			{SpanContext: remote, Attributes: everyKind(), DroppedAttributeCount: 300},
-			{SpanContext: local}, {},
+			{SpanContext: local},
+			{},
 		},
 		Status:   sdktrace.Status{Code: codes.Error, Description: "it failed"},
 		Resource: resource.NewWithAttributes("https://example.com/resource", everyKind()...),

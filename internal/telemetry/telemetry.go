@@ -145,6 +145,19 @@ const (
 	ErrorUnexpectedEOF     = "unexpected_eof"
 )
 
+// Values of ErrorType of RefusedValues.
+const (
+	ErrorNaN      = "nan"
+	ErrorInfinite = "infinite"
+	ErrorNegative = "negative"
+)
+
+// Values of ErrorType of CallbackFailures, besides ErrorTimeout.
+const (
+	ErrorPanic    = "panic"
+	ErrorReturned = "error"
+)
+
 // Metrics that the telemetry gives about itself, by the conventions for SDKs.
 // Of spans or log records that were handed over, each is in exactly one of
 // Processed with an error type, Queued, Inflight and Exported.

@@ -47,6 +47,7 @@ type Provider struct {
 	forced         *bucket.Bucket
 	rescues, slows *bucket.Bucket
 	slowerThan     time.Duration
+	started        started
 }
 
 // New returns a Provider with the sampler and the SDK's options. These are not
@@ -83,6 +84,9 @@ func (p *Provider) Decide(ctx context.Context, kind trace.SpanKind) (headsample.
 	parent := trace.SpanContextFromContext(ctx)
 	traceID, spanID := headsample.NewIDs(parent)
 	result := p.sample(sdktrace.SamplingParameters{ParentContext: ctx, TraceID: traceID, Name: p.name(ctx), Kind: kind})
+	if result.Decision == sdktrace.Drop { // any other decision counts when the span is started
+		p.started.count(parent, sdktrace.Drop)
+	}
 	flags := parent.TraceFlags() &^ trace.FlagsSampled
 	if result.Decision == sdktrace.RecordAndSample {
 		flags |= trace.FlagsSampled
@@ -230,7 +234,7 @@ func isForeign(word string) bool {
 }
 
 // decidedSampler returns the decision that was left for a span, and else asks
-// the sampler.
+// the sampler. It counts the decision.
 type decidedSampler struct{ provider *Provider }
 
 // Description implements [sdktrace.Sampler].
@@ -238,13 +242,19 @@ func (s decidedSampler) Description() string { return s.provider.sampler.Descrip
 
 // ShouldSample implements [sdktrace.Sampler].
 func (s decidedSampler) ShouldSample(p sdktrace.SamplingParameters) sdktrace.SamplingResult {
+	result := s.decide(&p)
+	s.provider.started.count(trace.SpanContextFromContext(p.ParentContext), result.Decision)
+	return result
+}
+
+func (s decidedSampler) decide(p *sdktrace.SamplingParameters) sdktrace.SamplingResult {
 	c, d := headsample.Pending(p.ParentContext)
 	switch {
 	case c == nil:
-		return s.provider.sampler.ShouldSample(p)
+		return s.provider.sampler.ShouldSample(*p)
 	case d == nil:
 		c.Settle()
-		result := s.provider.sample(p)
+		result := s.provider.sample(*p)
 		c.Final = s.provider.final(result)
 		return result
 	}
