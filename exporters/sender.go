@@ -1,6 +1,8 @@
 package exporters
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -18,16 +20,17 @@ const (
 	retryMost  = 5 * time.Second
 )
 
-// sender delivers the requests of one signal.
+// sender delivers the requests of one signal, one at a time.
 type sender struct {
 	signal    string
 	settings  settings
 	transport *transport
 	secrets   *strings.Replacer
+	zip       *gzip.Writer // has tables of a megabyte
 }
 
 func newSender(signal string, s settings, t *transport) *sender {
-	return &sender{signal, s, t, masking(s.headers)}
+	return &sender{signal: signal, settings: s, transport: t, secrets: masking(s.headers)}
 }
 
 // masking hides header values, which peers like to repeat when they refuse
@@ -88,6 +91,19 @@ func pause(ctx context.Context, wait time.Duration, changed <-chan struct{}, idl
 		}
 	}
 	return false
+}
+
+// compress returns new memory, since an attempt that was cut off may still read
+// what it was given.
+func (s *sender) compress(body []byte) []byte {
+	var buffer bytes.Buffer
+	if s.zip == nil {
+		s.zip = gzip.NewWriter(&buffer)
+	}
+	s.zip.Reset(&buffer)
+	_, _ = s.zip.Write(body) // a Buffer takes everything
+	_ = s.zip.Close()
+	return buffer.Bytes()
 }
 
 // attempt makes one call.

@@ -2,7 +2,6 @@ package exporters
 
 import (
 	"bytes"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -164,7 +163,7 @@ func (t *transport) call(ctx context.Context, s *sender, body []byte) ([]byte, *
 
 func (t *transport) post(ctx context.Context, s *sender, body []byte) ([]byte, *failure) {
 	if s.settings.gzip {
-		body = compress(body)
+		body = s.compress(body)
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, s.settings.endpoint.url(), bytes.NewReader(body))
 	if err != nil {
@@ -194,14 +193,6 @@ func (t *transport) post(ctx context.Context, s *sender, body []byte) ([]byte, *
 		return nil, nil
 	}
 	return reply, nil
-}
-
-func compress(body []byte) []byte {
-	var buffer bytes.Buffer
-	writer := gzip.NewWriter(&buffer)
-	_, _ = writer.Write(body) // a Buffer takes everything
-	_ = writer.Close()
-	return buffer.Bytes()
 }
 
 // reconnect has a broken connection tried again now, so that it comes back no
