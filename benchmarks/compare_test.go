@@ -27,7 +27,7 @@ func TestComparisonHasALineForEachContender(t *testing.T) {
 			}
 		}
 	}
-	_, table, _ := strings.Cut(page(results, rounds, requests), "--: |\n")
+	_, table, _ := strings.Cut(requestSection(results, rounds, requests), "--: |\n")
 	if got := strings.Count(table, "\n"); got != lines {
 		t.Errorf("%d lines for %d contenders", got, lines)
 	}

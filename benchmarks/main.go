@@ -1,5 +1,6 @@
-// Command benchmarks measures what the toolkit and its peers add to an HTTP
-// request, side by side, and writes one table. Its tests show what plain
+// Command benchmarks measures the toolkit and its peers side by side: what they
+// add to an HTTP request, what it costs to export, and how long requests take
+// while the Collector is away. It writes one page. Its tests show what plain
 // otelhttp gets wrong and the toolkit right.
 package main
 
@@ -9,33 +10,72 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
+	"time"
 )
 
 func main() {
-	if err := run(); err != nil {
+	played, err := playRole()
+	if !played {
+		err = run()
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
+// Names of the sections.
+const (
+	sectionRequests = "requests"
+	sectionExport   = "export"
+	sectionOutage   = "outage"
+)
+
 func run() error {
+	all := strings.Join([]string{sectionRequests, sectionExport, sectionOutage}, ",")
 	rounds := flag.Int("rounds", 10, "how often each contender is measured in each case, at least 1")
-	requests := flag.Int("requests", 20_000, "how many requests make one measurement, at least 16")
-	file := flag.String("page", "", "a `file` to write the table to, too")
+	requests := flag.Int("requests", 20_000, "how many requests, spans or log records make one measurement, at least 16")
+	length := flag.Duration("length", 5*time.Second, "how `long` a round of requests to real servers is")
+	sections := flag.String("sections", all, "which `sections` to measure")
+	file := flag.String("page", "", "a `file` to write the page to, too; for all sections")
 	flag.Parse()
-	if *rounds < 1 || *requests < 16 {
-		return fmt.Errorf("-rounds %d -requests %d: too few", *rounds, *requests)
+	if *rounds < 1 || *requests < 16 || *length <= 0 {
+		return fmt.Errorf("-rounds %d -requests %d -length %s: too few", *rounds, *requests, *length)
+	}
+	if *file != "" && *sections != all {
+		return fmt.Errorf("-sections %s -page %s: the page has all sections", *sections, *file)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	results, err := compare(ctx, *rounds, *requests)
-	if err != nil {
-		return err
+	var page strings.Builder
+	page.WriteString(pageIntro())
+	for name := range strings.SplitSeq(*sections, ",") {
+		section, err := measureSection(ctx, name, *rounds, *requests, *length)
+		if err != nil {
+			return fmt.Errorf("measuring %s: %w", name, err)
+		}
+		page.WriteString(section)
 	}
-	text := page(results, *rounds, *requests)
-	fmt.Print(text)
+	fmt.Print(page.String())
 	if *file == "" {
 		return nil
 	}
-	return os.WriteFile(*file, []byte(text), 0o644)
+	return os.WriteFile(*file, []byte(page.String()), 0o644)
+}
+
+// measureSection returns a section of the page.
+func measureSection(ctx context.Context, name string, rounds, requests int, length time.Duration) (string, error) {
+	switch name {
+	case sectionRequests:
+		results, err := compare(ctx, rounds, requests)
+		return requestSection(results, rounds, requests), err
+	case sectionExport:
+		results, err := compareExports(ctx, rounds, requests)
+		return exportSection(results, rounds, requests), err
+	case sectionOutage:
+		results, err := compareOutages(ctx, rounds, length)
+		return outageSection(results, rounds, length), err
+	}
+	return "", fmt.Errorf("there is no section %q", name)
 }

@@ -10,19 +10,25 @@ import (
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 )
 
-const intro = `# What a request costs
+const intro = `# Measured side by side
 
 Written by %[1]smake bench%[1]s, on: %[2]s, %[3]d cores, %[4]s, %[5]s/%[6]s. Other machines have other numbers, but similar ratios.
 
-The service is a ServeMux with one route, %[1]s/items/{id}%[1]s, that sets a Content-Type and writes %[7]d bytes. A number is the
+All contenders take turns, so that a machine that is busy for a while is so for all of them. otelmon's targets stand behind its
+numbers; a number that misses its target is bold. Nothing fails because of a time: machines are noisy.
+
+`
+
+const requestIntro = `## What a request costs
+
+The service is a ServeMux with one route, %[1]s/items/{id}%[1]s, that sets a Content-Type and writes %[2]d bytes. A number is the
 processor time of the process for one request (user, system and garbage collection; not wall time), less that of the same
-service with nothing around it. All contenders take turns, %[8]d times %[9]d requests each: *added* is the median of
-the differences, *least* the least of them. Ratios are those of the medians, and in parentheses those of the least. otelmon's
-targets stand behind its numbers; a number that misses its target is bold. Nothing fails because of a time: machines are noisy.
+service with nothing around it. Each contender takes %[3]d turns of %[4]d requests: *added* is the median of the differences,
+*least* the least of them. Ratios are those of the medians, and in parentheses those of the least.
 
 The contenders:
 
-- **otelhttp** v%[10]s with the OpenTelemetry SDK as their documentation shows: a Prometheus exporter and a second reader.
+- **otelhttp** v%[5]s with the OpenTelemetry SDK as their documentation shows: a Prometheus exporter and a second reader.
 - **otelmon** by %[1]sotelmon.Setup%[1]s, %[1]smiddleware.Handler%[1]s and %[1]smiddleware.Transport%[1]s, also with a Prometheus exporter and a second
   reader. Unlike otelhttp it counts the requests in progress, too, and is ready to keep a request that fails. It records the size of a
   request's body if there is one; the others record 0 otherwise.
@@ -43,11 +49,14 @@ The cases:
 
 `
 
-// page renders the results as docs/benchmarks.md.
-func page(results []result, rounds, requests int) string {
+// pageIntro begins docs/benchmarks.md.
+func pageIntro() string {
+	return fmt.Sprintf(intro, "`", processor(), runtime.NumCPU(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}
+
+func requestSection(results []result, rounds, requests int) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, intro, "`", processor(), runtime.NumCPU(), runtime.Version(), runtime.GOOS, runtime.GOARCH,
-		len(answer), rounds, requests, otelhttp.Version)
+	fmt.Fprintf(&b, requestIntro, "`", len(answer), rounds, requests, otelhttp.Version)
 	b.WriteString("| Case | | added, ns | least, ns | × otelhttp | × promhttp | × one goroutine | allocations | bytes |\n")
 	b.WriteString("| --- | --- | --: | --: | --: | --: | --: | --: | --: |\n")
 	for _, r := range results {

@@ -15,6 +15,7 @@ type batcher struct {
 	gate   *gate
 	ended  chan struct{}
 	body   []byte // of the request, reused where it is copied
+	last   error  // of the last request
 }
 
 func startBatcher(l limits, s *sender, g *gate) *batcher {
@@ -46,7 +47,10 @@ func (b *batcher) run() {
 		}
 		b.report()
 	}
-	b.abandon(errors.New("the time to deliver it was over"))
+	if b.last == nil {
+		b.last = errors.New("the time to deliver it was over")
+	}
+	b.abandon(b.last)
 	b.report()
 }
 
@@ -80,6 +84,7 @@ func (b *batcher) deliver(items []otlp.Item) {
 	if lost := o.lost(int64(len(items))); lost > 0 {
 		b.gate.tell(map[string]int{o.reason(): int(lost)}, o.err())
 	}
+	b.last = o.err()
 	b.settle(items, o)
 }
 

@@ -1,9 +1,6 @@
 package exporters
 
-import (
-	"net/http"
-	"time"
-)
+import "time"
 
 // Endpoint is what parseEndpoint makes of an address, for its test.
 type Endpoint struct {
@@ -15,11 +12,6 @@ type Endpoint struct {
 func ParseEndpoint(value, protocol string, insecure *bool) (Endpoint, error) {
 	e, err := parseEndpoint(value, protocol, insecure)
 	return Endpoint{e.protocol, e.address, e.path, e.plaintext}, err
-}
-
-// LimitWriting is limitWriting.
-func LimitWriting(next http.Handler, limit time.Duration) http.Handler {
-	return limitWriting(next, limit)
 }
 
 // WriteTimeout is that of the whole server.

@@ -14,8 +14,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
-	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/exporter-toolkit/web"
 	"github.com/prometheus/otlptranslator"
 	"go.opentelemetry.io/otel/attribute"
@@ -51,14 +49,11 @@ type Prometheus struct {
 	// have native histograms switched on for the scrape.
 	NativeHistograms bool
 
-	// MaxRequestsInFlight bounds how many scrapes are answered at a time;
-	// further ones get status 503. Default 3.
-	MaxRequestsInFlight int
-
 	// Handlers adds pages to the listener, by [http.ServeMux] pattern. Whoever
 	// reaches the metrics reaches them too. No time limit cuts them off, for
-	// the sake of live pages and profiles. Without a listener they are an
-	// error.
+	// the sake of live pages and profiles; but of 256 open connections, the
+	// oldest give way to new ones, be they live pages. Without a listener they
+	// are an error.
 	Handlers map[string]http.Handler
 
 	// Logger gets errors of collection and serving, at most one of a kind a
@@ -72,7 +67,8 @@ type PrometheusServer struct {
 	Reader sdkmetric.Reader
 
 	registry *prometheus.Registry
-	handler  http.Handler
+	failures failures
+	pages    *pages
 	server   *http.Server
 	listener net.Listener
 	tls      bool
@@ -86,6 +82,8 @@ type PrometheusServer struct {
 func (p Prometheus) Start(ctx context.Context) (*PrometheusServer, error) {
 	vars := &env.Reader{}
 	s := &PrometheusServer{registry: prometheus.NewRegistry(), log: diag.New(p.Logger, nil)}
+	s.failures.log = s.log
+	s.pages = newPages(s.gather, &s.failures)
 	reader, err := otelprom.New(
 		otelprom.WithRegisterer(s.registry),
 		otelprom.WithTranslationStrategy(otlptranslator.UnderscoreEscapingWithSuffixes),
@@ -96,7 +94,6 @@ func (p Prometheus) Start(ctx context.Context) (*PrometheusServer, error) {
 		return s, fmt.Errorf("making the Prometheus reader: %w", err)
 	}
 	s.Reader = reader
-	s.handler = p.metricsHandler(s)
 	switch {
 	case !p.DisableListener:
 		vars.Add(p.listen(ctx, s, vars))
@@ -110,51 +107,6 @@ func identity(kv attribute.KeyValue) bool {
 	return slices.Contains(telemetry.Identity(), kv.Key)
 }
 
-// metricsHandler leaves a bad series out of a scrape where the default would
-// fail the whole, and renders once for scrapers that ask at the same time.
-func (p Prometheus) metricsHandler(s *PrometheusServer) http.Handler {
-	inFlight := p.MaxRequestsInFlight
-	if inFlight <= 0 {
-		inFlight = 3
-	}
-	return promhttp.HandlerFor(s.Gatherer(), promhttp.HandlerOpts{
-		ErrorLog:            errorLog{s.log},
-		ErrorHandling:       promhttp.ContinueOnError,
-		MaxRequestsInFlight: inFlight,
-		CoalesceGather:      true,
-		Timeout:             10 * time.Second,
-		EnableOpenMetrics:   true,
-	})
-}
-
-// gather leaves out histograms with an attribute called le, which Prometheus
-// cannot tell from a boundary: it would reject the whole scrape.
-func (s *PrometheusServer) gather() ([]*dto.MetricFamily, error) {
-	families, err := s.registry.Gather()
-	for _, family := range families {
-		if family.GetType() != dto.MetricType_HISTOGRAM {
-			continue
-		}
-		kept := slices.DeleteFunc(family.Metric, hasLE)
-		if len(kept) < len(family.Metric) {
-			s.log.Error("le", "histograms with an attribute le were left out of a scrape", "metric", family.GetName())
-		}
-		family.Metric = kept
-	}
-	return slices.DeleteFunc(families, func(f *dto.MetricFamily) bool { return len(f.Metric) == 0 }), err
-}
-
-func hasLE(m *dto.Metric) bool {
-	return slices.ContainsFunc(m.Label, func(l *dto.LabelPair) bool { return l.GetName() == "le" })
-}
-
-// errorLog adapts to promhttp.Logger.
-type errorLog struct{ log *diag.Log }
-
-func (l errorLog) Println(v ...any) {
-	l.log.Error("collect", "some metrics were left out of a scrape", "error", fmt.Sprint(v...))
-}
-
 func (p Prometheus) listen(ctx context.Context, s *PrometheusServer, vars *env.Reader) error {
 	address, variables := p.address(vars)
 	webConfig := p.WebConfigFile
@@ -164,8 +116,9 @@ func (p Prometheus) listen(ctx context.Context, s *PrometheusServer, vars *env.R
 	if err := validate(webConfig); err != nil {
 		return fmt.Errorf("metrics are not served: %w", err)
 	}
+	s.pages.conns = newConnections(maxConnections, s.log)
 	mux := http.NewServeMux()
-	mux.Handle("/metrics", limitWriting(s.handler, 15*time.Second))
+	mux.Handle("/metrics", s.pages)
 	for pattern, handler := range p.Handlers {
 		vars.Add(mount(mux, pattern, handler))
 	}
@@ -181,7 +134,10 @@ func (p Prometheus) listen(ctx context.Context, s *PrometheusServer, vars *env.R
 		ReadTimeout:       10 * time.Second,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
-		ErrorLog:          slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
+		ConnContext:       s.pages.conns.remember,
+		ConnState:         s.pages.conns.changed,
+		ErrorLog:          slog.NewLogLogger(serverLines{slog.DiscardHandler, s.log}, slog.LevelError),
 	}
 	s.served = make(chan struct{})
 	go s.serve(webConfig)
@@ -216,7 +172,7 @@ func (p Prometheus) address(vars *env.Reader) (address, name string) {
 func (s *PrometheusServer) serve(webConfig string) {
 	defer close(s.served)
 	noSystemd := false
-	err := web.Serve(s.listener, s.server,
+	err := web.Serve(relieved{s.listener, s.pages.conns}, s.server,
 		&web.FlagConfig{WebConfigFile: &webConfig, WebSystemdSocket: &noSystemd},
 		slog.New(slog.DiscardHandler))
 	_ = s.listener.Close() // Serve leaves it open when the file went bad meanwhile
@@ -243,16 +199,6 @@ func validate(webConfig string) error {
 	return fmt.Errorf("web configuration file %q: %s; accepted: a readable file in the exporter-toolkit format, passwords hashed with bcrypt", webConfig, reason)
 }
 
-// limitWriting cuts off a client that does not read what it asked for. It is
-// no matter of the whole server, whose other pages may be long.
-func limitWriting(next http.Handler, limit time.Duration) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// A connection that is gone takes no deadline, and needs none.
-		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(limit))
-		next.ServeHTTP(w, r)
-	})
-}
-
 // usesTLS reports whether a valid web configuration file sets a certificate,
 // and not authentication alone.
 func usesTLS(path string) bool {
@@ -262,10 +208,16 @@ func usesTLS(path string) bool {
 }
 
 // Handler answers scrapes, in OpenMetrics or protobuf when the scraper takes
-// them, and so with exemplars. Safe for concurrent use.
-func (s *PrometheusServer) Handler() http.Handler { return s.handler }
+// them, and so with exemplars. A scrape that comes while another is answered
+// shares its page: values are at most one collection and 250 ms old. It is answered
+// by 503 when a collection takes 10 s and by 500 when nothing could be collected;
+// bad series are left out. A client that does not read its page in 15 s, or holds
+// an old one that is in the way, is cut off. How many connections there may be is the
+// business of the server that it is mounted on. Safe for concurrent use.
+func (s *PrometheusServer) Handler() http.Handler { return s.pages }
 
-// Gatherer gives the metrics to client_golang, for a push to a Pushgateway.
+// Gatherer gives the metrics to client_golang, for a push to a Pushgateway. Its
+// error says what was left out; what it returns beside is good all the same.
 func (s *PrometheusServer) Gatherer() prometheus.Gatherer {
 	return prometheus.GathererFunc(s.gather)
 }

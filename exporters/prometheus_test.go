@@ -190,25 +190,46 @@ func TestProtobuf(t *testing.T) {
 
 func TestBadSeriesLeavesTheRest(t *testing.T) {
 	t.Parallel()
+	count := func(t *testing.T, meter metric.Meter, name string, options ...metric.AddOption) {
+		counter, err := meter.Int64Counter(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		counter.Add(t.Context(), 1, options...)
+	}
 	tests := map[string]func(*testing.T, metric.MeterProvider){
 		"an attribute that is not UTF-8": func(t *testing.T, provider metric.MeterProvider) {
-			counter, err := provider.Meter("bad").Int64Counter("bad")
-			if err != nil {
-				t.Fatal(err)
-			}
-			counter.Add(t.Context(), 1, metric.WithAttributes(attribute.String("user", "\xff")))
+			count(t, provider.Meter("bad"), "bad", metric.WithAttributes(attribute.String("user", "\xff")))
 		},
 		"one name for an integer and a float": func(t *testing.T, provider metric.MeterProvider) {
-			integer, err := provider.Meter("one").Int64Counter("clash")
-			if err != nil {
-				t.Fatal(err)
-			}
-			integer.Add(t.Context(), 1)
+			count(t, provider.Meter("one"), "clash")
 			float, err := provider.Meter("two").Float64Counter("clash")
 			if err != nil {
 				t.Fatal(err)
 			}
 			float.Add(t.Context(), 1)
+		},
+		"one name for a counter and a gauge": func(t *testing.T, provider metric.MeterProvider) {
+			count(t, provider.Meter("one"), "clash")
+			gauge, err := provider.Meter("two").Int64Gauge("clash_total")
+			if err != nil {
+				t.Fatal(err)
+			}
+			gauge.Record(t.Context(), 1)
+		},
+		"the name of a part of a histogram": func(t *testing.T, provider metric.MeterProvider) {
+			gauge, err := provider.Meter("two").Int64Gauge("checkout_duration_seconds_count")
+			if err != nil {
+				t.Fatal(err)
+			}
+			gauge.Record(t.Context(), 1)
+		},
+		"an attribute le of a histogram": func(t *testing.T, provider metric.MeterProvider) {
+			histogram, err := provider.Meter("bad").Float64Histogram("bad")
+			if err != nil {
+				t.Fatal(err)
+			}
+			histogram.Record(t.Context(), 1, metric.WithAttributes(attribute.String("le", "bon")))
 		},
 	}
 	for name, spoil := range tests {
@@ -216,16 +237,54 @@ func TestBadSeriesLeavesTheRest(t *testing.T) {
 			t.Parallel()
 			log := newLines()
 			server, provider := serve(t, exporters.Prometheus{Logger: slog.New(log)})
+			failures := failuresOf(t, server)
 			record(t, provider)
 			spoil(t, provider)
 			for range 3 {
 				checkBody(t, scrape(t, server, "").body, `orders_total{service_name="shop"} 1`, `checkout_duration_seconds_count{service_name="shop"} 1`)
 			}
-			if got := log.with("ERROR otelmon: some metrics were left out of a scrape"); len(got) != 1 {
-				t.Errorf("got lines %q, want 1", got)
+			checkFailures(t, failures, map[string]int64{"invalid_metric": 3})
+			if got := log.with("ERROR otelmon: some metrics were left out of a scrape series=1"); len(got) != 1 || len(log.with("")) != 1 {
+				t.Errorf("got lines %q, want 1", log.with(""))
 			}
 		})
 	}
+}
+
+// A registry quotes each series that it refuses.
+func TestManyBadSeriesAreOneShortLine(t *testing.T) {
+	t.Parallel()
+	log := newLines()
+	server, provider := serve(t, exporters.Prometheus{Logger: slog.New(log)})
+	failures := failuresOf(t, server)
+	counter, err := provider.Meter("bad").Int64Counter("bad")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 500 {
+		counter.Add(t.Context(), 1, metric.WithAttributes(attribute.Int("n", i), attribute.String("user", strings.Repeat("\xff", 1000))))
+	}
+	scrape(t, server, "")
+	checkFailures(t, failures, map[string]int64{"invalid_metric": 500})
+	if got := log.with("series=500"); len(got) != 1 || len(got[0]) > 2000 {
+		t.Errorf("got lines %q, want a short one", got)
+	}
+}
+
+// Prometheus rejects a whole scrape for a help that is not UTF-8.
+func TestHelpIsRepaired(t *testing.T) {
+	t.Parallel()
+	server, provider := serve(t, exporters.Prometheus{})
+	failures := failuresOf(t, server)
+	counter, err := provider.Meter("shop").Int64Counter("orders", metric.WithDescription("Orders of \xff."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	counter.Add(t.Context(), 1)
+	for _, accept := range []string{"", acceptOpenMetrics, acceptProtobuf} {
+		checkBody(t, scrape(t, server, accept).body, "orders", "Orders of \uFFFD.")
+	}
+	checkFailures(t, failures, map[string]int64{})
 }
 
 func TestIdentityLabels(t *testing.T) {
@@ -244,37 +303,5 @@ func TestIdentityLabels(t *testing.T) {
 	want := map[string]string{"service_name": "shop", "service_instance_id": "1", "deployment_environment_name": "test"}
 	if fmt.Sprint(labels) != fmt.Sprint(want) {
 		t.Errorf("got labels %v, want %v", labels, want)
-	}
-}
-
-func TestRequestsInFlightAreBounded(t *testing.T) {
-	t.Parallel()
-	server, provider := serve(t, exporters.Prometheus{MaxRequestsInFlight: 1})
-	entered, release := make(chan struct{}), make(chan struct{})
-	_, err := provider.Meter("shop").Int64ObservableGauge("slow", metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
-		entered <- struct{}{}
-		<-release
-		o.Observe(1)
-		return nil
-	}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	first := make(chan page, 1)
-	go func() {
-		got, err := get(t, server.URL(), "", "", nil)
-		if err != nil {
-			t.Error(err)
-		}
-		first <- got
-	}()
-	<-entered
-	second, err := get(t, server.URL(), "", "", nil)
-	if err != nil || second.status != http.StatusServiceUnavailable {
-		t.Errorf("got status %d (%v) while a scrape runs, want 503", second.status, err)
-	}
-	close(release)
-	if got := <-first; got.status != http.StatusOK || !strings.Contains(got.body, "slow") {
-		t.Errorf("got status %d from the running scrape: %s", got.status, got.body)
 	}
 }

@@ -271,6 +271,9 @@ func (c Config) observeProcess(ctx context.Context, sdk *SDK, rules meter.Rules,
 	own.Set(sdk.meter, rules)
 	vars.Add(sdk.otlp.Observe(own))
 	vars.Add(sdk.tracer.Observe(own))
+	if sdk.prometheus != nil {
+		vars.Add(sdk.prometheus.Observe(own))
+	}
 	if !c.DisableRuntimeMetrics {
 		if err := runtime.Start(runtime.WithMeterProvider(own)); err != nil {
 			vars.Add(fmt.Errorf("starting runtime metrics: %w", err))

@@ -73,6 +73,9 @@ func (l *Log) write(level slog.Level, class, message string, args []any) {
 	if !due {
 		return
 	}
+	for i, arg := range args {
+		args[i] = short(arg)
+	}
 	if suppressed > 0 {
 		args = append(args, slog.Int("suppressed", suppressed))
 	}
@@ -81,6 +84,20 @@ func (l *Log) write(level slog.Level, class, message string, args []any) {
 	defer func() { _ = recover() }()
 	ctx := context.WithValue(context.Background(), ownKey{}, true)
 	l.target().Log(ctx, level, prefix+message, args...)
+}
+
+// short cuts long texts: an error may quote a page of a peer's, or a thousand
+// series.
+func short(arg any) any {
+	const limit = 1000
+	text, ok := arg.(string)
+	if err, isError := arg.(error); isError {
+		text, ok = err.Error(), true
+	}
+	if !ok || len(text) <= limit {
+		return arg
+	}
+	return strings.ToValidUTF8(text[:limit], "") + "..."
 }
 
 // due says whether a line may be written now, and how many were not since the

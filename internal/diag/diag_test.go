@@ -61,6 +61,19 @@ func TestLevels(t *testing.T) {
 	o.check(t, `level=INFO msg="otelmon: one" key=1`, `level=WARN msg="otelmon: two"`, `level=ERROR msg="otelmon: three"`)
 }
 
+func TestLongTextsAreCut(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("é", 10_000)
+	for name, arg := range map[string]any{"a text": long, "an error": errors.New(long)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := newOutput()
+			o.Warn("a", "long", "what", arg)
+			o.check(t, `level=WARN msg="otelmon: long" what=`+strings.Repeat("é", 500)+"...")
+		})
+	}
+}
+
 func TestOneLineAMinute(t *testing.T) {
 	t.Parallel()
 	o := newOutput()

@@ -145,7 +145,7 @@ func compare(tb testing.TB, got, want proto.Message) {
 		protocmp.SortRepeated(before[*logspb.ResourceLogs]),
 		protocmp.SortRepeated(before[*logspb.ScopeLogs]))
 	if diff != "" {
-		tb.Errorf("encoded otherwise than by the exporter (-want +got):\n%s", diff)
+		tb.Fatalf("encoded otherwise than by the exporter (-want +got):\n%s", diff)
 	}
 }
 

@@ -22,8 +22,8 @@ func (m *message) string(field protowire.Number, s string, most int) (cut bool) 
 }
 
 // prefix returns the whole characters among the first bytes of the text, and
-// whether the text goes on. Where it is not valid, as far as the character after
-// the prefix, there is no telling before it is repaired.
+// whether the text goes on. Where the prefix is not valid, or the next character
+// would still fit, there is no telling before the text is repaired.
 func prefix(s string, most int) (begin string, cut, valid bool) {
 	if len(s) <= most {
 		return s, false, utf8.ValidString(s)
@@ -32,13 +32,9 @@ func prefix(s string, most int) (begin string, cut, valid bool) {
 	for end > 0 && !utf8.RuneStart(s[end]) {
 		end--
 	}
-	r, size := utf8.DecodeRuneInString(s[end:])
-	valid = end+size > most && !invalid(r, size) && utf8.ValidString(s[:end])
-	return s[:end], true, valid
+	_, next := utf8.DecodeRuneInString(s[end:])
+	return s[:end], true, end+next > most && utf8.ValidString(s[:end])
 }
-
-// invalid reports whether decoding a character gave none.
-func invalid(r rune, size int) bool { return r == utf8.RuneError && size == 1 }
 
 // appendRepaired appends what strings.ToValidUTF8 makes of the text, up to most
 // bytes of it: a run of invalid bytes becomes one replacement character. It
@@ -48,11 +44,11 @@ func appendRepaired(b []byte, s string, most int) (_ []byte, cut bool) {
 	for len(s) > 0 {
 		r, size := utf8.DecodeRuneInString(s)
 		s = s[size:]
-		again := afterInvalid
-		afterInvalid = invalid(r, size)
-		if afterInvalid && again {
+		invalid := r == utf8.RuneError && size == 1
+		if invalid && afterInvalid {
 			continue
 		}
+		afterInvalid = invalid
 		if len(b)-start+utf8.RuneLen(r) > most {
 			return b, true
 		}
