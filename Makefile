@@ -4,15 +4,17 @@ SHELL := bash
 .DELETE_ON_ERROR:
 MAKEFLAGS += --warn-undefined-variables --no-builtin-rules --no-print-directory
 
-# How often each fuzz target runs, or how long, such as 10m. The default is a number, because Go before 1.27 can fail a
-# target whose time is over on a busy machine (go.dev/issue/75804).
-FUZZTIME ?= 20000x
+# How long each fuzz target runs, or for how many inputs, such as 10000x.
+FUZZTIME ?= 20s
 # Packages whose tests write files when called with -update.
 GOLDEN = $(sort $(dir $(shell grep -rl --include='*_test.go' --exclude-dir=golden --exclude-dir=e2e --exclude-dir=benchmarks toolkit/internal/golden .)))
 # Every module that holds code; those under tools only pin programs.
 MODULES := . $(filter-out tools,$(patsubst %/go.mod,%,$(wildcard */go.mod examples/*/go.mod)))
 # Tools are pinned in tools/go.mod; Go builds them once and keeps them in its cache.
-LINT := go tool -modfile=$(CURDIR)/tools/go.mod golangci-lint
+TOOL := go tool -modfile=$(CURDIR)/tools/go.mod
+LINT := $(TOOL) golangci-lint
+# The database of known vulnerabilities: an http, https or file URL.
+GOVULNDB ?= https://vuln.go.dev
 
 .PHONY: help
 help: ## Say what there is to do
@@ -36,12 +38,21 @@ fmt: ## Mend formatting, and what else can be mended automatically
 
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME
-	@list=$$(go test -list '^Fuzz' ./...); \
-	awk '/^Fuzz/ { names[++n] = $$1 } /^ok/ { for (i = 1; i <= n; i++) print $$2, names[i]; n = 0 }' <<<"$$list" | \
-	while read -r package name; do \
-		echo "$$package $$name"; \
-		go test -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x "$$package"; \
-	done
+	bash .ci/fuzz $(FUZZTIME)
+
+# Only a database that gives no answer is passed over: curl says that it could not
+# resolve, connect, get through a proxy, or get an answer in time.
+.PHONY: vulnerabilities
+vulnerabilities: ## Look for calls of known vulnerabilities, where their database can be reached
+	@status=0; \
+	case '$(GOVULNDB)' in http*) \
+		curl --silent --show-error --fail --location --retry 2 --max-time 30 --output /dev/null '$(GOVULNDB)/index/db.json' || status=$$?;; \
+	esac; \
+	case $$status in \
+	0) for module in $(MODULES); do echo "$$module"; (cd "$$module" && $(TOOL) govulncheck -db '$(GOVULNDB)' -test ./...); done;; \
+	5 | 6 | 7 | 28 | 52 | 56) echo "skipped: database not reachable: $(GOVULNDB)";; \
+	*) exit $$status;; \
+	esac
 
 .PHONY: bench
 bench: ROUNDS ?= 10

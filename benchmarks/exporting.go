@@ -114,8 +114,8 @@ fails if one is lost.
 - *Per second and core* is how many a core gets through queue and exporter if it does nothing else, and *× stock* compares that:
   more is better. In parentheses is the ratio of the least.
 - *Wall* is the time on the clock for one, the making and the wait included: most of it on two cores side by side.
-- *In End or Emit* is what the goroutine waits that ends a span or emits a record, the SDK's part included: the median of bursts of
-  %[5]d. It is wall time.
+- *In End or Emit* is what the service waits for while it ends a span or emits a record, on the clock and with the SDK's own part:
+  the median of bursts of %[5]d.
 
 `
 

@@ -8,16 +8,33 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
 	"github.com/otelmon/toolkit/e2e/harness"
 )
 
+// Requests of this size come from SDKs, and nothing larger has to be held in memory.
+const (
+	leastRequest = 4 << 20
+	mostRequest  = 64 << 20
+)
+
 // collectorConfig is what the rules below look at in collector-config.yaml.
 type collectorConfig struct {
 	Receivers map[string]struct {
-		Protocols map[string]struct{ Endpoint string }
+		Protocols map[string]struct {
+			Endpoint      string
+			MaxMessageMiB int `yaml:"max_recv_msg_size_mib"`
+			MaxBodyBytes  int `yaml:"max_request_body_size"`
+			Keepalive     struct {
+				Enforcement struct {
+					MinTime             time.Duration `yaml:"min_time"`
+					PermitWithoutStream bool          `yaml:"permit_without_stream"`
+				} `yaml:"enforcement_policy"`
+			}
+		}
 	}
 	Exporters map[string]struct {
 		Endpoint  string
@@ -31,10 +48,16 @@ type collectorConfig struct {
 			Storage string
 			Sizer   string
 			Size    int `yaml:"queue_size"`
+			Batch   struct {
+				MaxSize int `yaml:"max_size"`
+			}
 		} `yaml:"sending_queue"`
 	}
-	Extensions map[string]struct{ Endpoint string }
-	Service    struct {
+	Extensions map[string]struct {
+		Endpoint string
+		MaxSize  int `yaml:"max_size"`
+	}
+	Service struct {
 		Extensions []string
 		Pipelines  map[string]struct{ Processors, Exporters []string }
 		Telemetry  struct {
@@ -76,13 +99,14 @@ func (c collectorConfig) problems() []string {
 	var found []string
 	report := func(format string, args ...any) { found = append(found, fmt.Sprintf(format, args...)) }
 	for name, p := range c.Service.Pipelines {
-		if len(p.Processors) == 0 || p.Processors[0] != "memory_limiter" {
+		if len(p.Processors) == 0 || kind(p.Processors[0]) != "memory_limiter" {
 			report("pipeline %s: memory_limiter is not first", name)
 		}
 		if slices.ContainsFunc(p.Processors, func(s string) bool { return kind(s) == "batch" }) {
 			report("pipeline %s: the batch processor holds data in memory", name)
 		}
 		for _, exporter := range p.Exporters {
+			// Only debug sends nothing over a network.
 			if kind(exporter) != "debug" {
 				found = append(found, c.exporterProblems(exporter)...)
 			} else if c.Exporters[exporter].Verbosity != "basic" {
@@ -90,9 +114,34 @@ func (c collectorConfig) problems() []string {
 			}
 		}
 	}
+	found = append(found, c.receiverProblems()...)
 	for _, address := range c.listeners() {
 		if !strings.HasPrefix(address, "${env:OTELMON_COLLECTOR_BIND:-127.0.0.1}:") {
 			report("listens on %s", address)
+		}
+	}
+	return found
+}
+
+// receiverProblems returns what would refuse the requests and pings of clients
+// that are well set up, and what is without a bound.
+func (c collectorConfig) receiverProblems() []string {
+	var found []string
+	for receiver, r := range c.Receivers {
+		for protocol, p := range r.Protocols {
+			require := func(ok bool, problem string) {
+				if !ok {
+					found = append(found, "receiver "+receiver+", "+protocol+": "+problem)
+				}
+			}
+			if protocol == "http" {
+				require(p.MaxBodyBytes >= leastRequest && p.MaxBodyBytes <= mostRequest, "bodies are not bounded between 4 and 64 MiB")
+				continue
+			}
+			require(p.MaxMessageMiB<<20 >= leastRequest && p.MaxMessageMiB<<20 <= mostRequest, "messages are not bounded between 4 and 64 MiB")
+			minTime := p.Keepalive.Enforcement.MinTime
+			require(minTime > 0 && minTime <= 10*time.Second, "clients that ping every 10 s are disconnected")
+			require(p.Keepalive.Enforcement.PermitWithoutStream, "clients that ping between requests are disconnected")
 		}
 	}
 	return found
@@ -110,6 +159,10 @@ func (c collectorConfig) exporterProblems(name string) []string {
 	)
 	require(e.Queue.Enabled && slices.Contains(c.Service.Extensions, e.Queue.Storage), "the queue is not kept in a storage that runs")
 	require(e.Queue.Sizer == "bytes" && e.Queue.Size > 0, "the queue is not bounded in bytes")
+	require(e.Queue.Batch.MaxSize > 0 && e.Queue.Batch.MaxSize < 4<<20, "batches are larger than gRPC servers accept")
+	// Full, the storage loses what the queue has accepted; see collector-config.yaml.
+	storage := c.Extensions[e.Queue.Storage].MaxSize
+	require(storage >= 4*e.Queue.Size, "the storage is not bounded at four times the queue or more")
 	require(e.Retry.Enabled, "without retries a stored queue is deleted at shutdown")
 	require(e.Retry.MaxElapsedTime != nil && *e.Retry.MaxElapsedTime == 0, "retries end while the queue could still wait")
 	return found
@@ -125,19 +178,31 @@ func TestCollectorConfigIsSafe(t *testing.T) {
 // Each fault is one replacement in the shipped file.
 func TestCollectorConfigFaultsAreFound(t *testing.T) {
 	t.Parallel()
-	tests := map[string]struct{ from, to string }{
-		"the memory limiter comes second":  {"[memory_limiter, filter/scraped]", "[filter/scraped, memory_limiter]"},
-		"data is batched in memory":        {"[memory_limiter, filter/scraped]", "[memory_limiter, batch, filter/scraped]"},
-		"queues are in memory":             {"storage: file_storage", "block_on_overflow: true"},
-		"the storage is not started":       {"[health_check, file_storage]", "[health_check]"},
-		"queues count requests":            {"sizer: bytes", "sizer: requests"},
-		"failures are not retried":         {"retry_on_failure:\n      enabled: true", "retry_on_failure:\n      enabled: false"},
-		"retries end after five minutes":   {"max_elapsed_time: 0", "max_elapsed_time: 300"},
-		"retries end after the default":    {"max_elapsed_time: 0", "multiplier: 2"},
-		"a receiver listens everywhere":    {"${env:OTELMON_COLLECTOR_BIND:-127.0.0.1}:4317", "0.0.0.0:4317"},
-		"health is shown everywhere":       {"${env:OTELMON_COLLECTOR_BIND:-127.0.0.1}:13133", ":13133"},
-		"own metrics are shown everywhere": {"host: ${env:OTELMON_COLLECTOR_BIND:-127.0.0.1}", "host: 0.0.0.0"},
-		"log records are printed":          {"verbosity: basic", "verbosity: detailed"},
+	tests := map[string]struct{ from, to, want string }{
+		"the memory limiter comes second":          {"[memory_limiter, filter/scraped]", "[filter/scraped, memory_limiter]", "memory_limiter is not first"},
+		"data is batched in memory":                {"[memory_limiter, filter/scraped]", "[memory_limiter, batch, filter/scraped]", "the batch processor holds data in memory"},
+		"queues are in memory":                     {"storage: file_storage", "block_on_overflow: true", "not kept in a storage that runs"},
+		"the storage is not started":               {"[health_check, file_storage]", "[health_check]", "not kept in a storage that runs"},
+		"queues count requests":                    {"sizer: bytes", "sizer: requests", "the queue is not bounded in bytes"},
+		"failures are not retried":                 {"retry_on_failure:\n      enabled: true", "retry_on_failure:\n      enabled: false", "without retries"},
+		"retries end after five minutes":           {"max_elapsed_time: 0", "max_elapsed_time: 300", "retries end"},
+		"retries end after the default":            {"max_elapsed_time: 0", "multiplier: 2", "retries end"},
+		"a receiver listens everywhere":            {"${env:OTELMON_COLLECTOR_BIND:-127.0.0.1}:4317", "0.0.0.0:4317", "listens on 0.0.0.0:4317"},
+		"health is shown everywhere":               {"${env:OTELMON_COLLECTOR_BIND:-127.0.0.1}:13133", ":13133", "listens on :13133"},
+		"own metrics are shown everywhere":         {"host: ${env:OTELMON_COLLECTOR_BIND:-127.0.0.1}", "host: 0.0.0.0", "listens on 0.0.0.0:8888"},
+		"clients may ping every 5 minutes":         {"min_time: 10s", "min_time: 5m", "ping every 10 s"},
+		"clients may ping as gRPC has it":          {"            min_time: 10s\n", "", "ping every 10 s"},
+		"clients may not ping between requests":    {"permit_without_stream: true", "permit_without_stream: false", "ping between requests"},
+		"gRPC requests are bounded as gRPC has it": {"max_recv_msg_size_mib: 16", "read_buffer_size: 16", "messages are not bounded"},
+		"gRPC requests may be 1 GiB":               {"max_recv_msg_size_mib: 16", "max_recv_msg_size_mib: 1024", "messages are not bounded"},
+		"bodies over HTTP may be 1 GiB":            {"max_request_body_size: 16777216", "max_request_body_size: 1073741824", "bodies are not bounded"},
+		"batches are larger than 4 MiB":            {"max_size: 3145728", "max_size: 4194305", "batches are larger"},
+		"batches have no bound":                    {"        max_size: 3145728\n", "", "batches are larger"},
+		"the storage is as large as the queue":     {"max_size: 1073741824", "max_size: 268435456", "the storage is not bounded"},
+		"the storage has no bound":                 {"    max_size: 1073741824\n", "", "the storage is not bounded"},
+		"an exporter has no queue":                 {"sending_queue:\n      enabled: true", "sending_queue:\n      enabled: false", "not kept in a storage that runs"},
+		"queues have no bound":                     {"      queue_size: 268435456\n", "", "the queue is not bounded in bytes"},
+		"log records are printed":                  {"verbosity: basic", "verbosity: detailed", "prints contents"},
 	}
 	shipped := readFile(t, "collector-config.yaml")
 	for name, test := range tests {
@@ -150,8 +215,8 @@ func TestCollectorConfigFaultsAreFound(t *testing.T) {
 			if err := yaml.Unmarshal([]byte(strings.ReplaceAll(shipped, test.from, test.to)), &c); err != nil {
 				t.Fatal(err)
 			}
-			if len(c.problems()) == 0 {
-				t.Error("got no problems")
+			if problems := strings.Join(c.problems(), "\n"); !strings.Contains(problems, test.want) {
+				t.Errorf("got problems %q, want one of %q", problems, test.want)
 			}
 		})
 	}

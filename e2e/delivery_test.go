@@ -141,15 +141,18 @@ func testP99(t *testing.T, stack *harness.Stack, s service) {
 		return differ("count", float64(n), count)
 	})
 
+	// One percent is above the 990th and below the 991st: whatever lies between
+	// is their P99. On a busy machine the two may be far apart.
 	slices.Sort(exact)
-	want := exact[n*99/100].Seconds()
+	least, most := exact[n*99/100-1].Seconds(), exact[n*99/100].Seconds()
 	got, err := stack.Prometheus.Scalar("histogram_quantile(0.99, sum by (le) (" + duration + "_bucket" + selector + "))")
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("P99 from the histogram %.1f ms, from the spans %.1f ms", got*1e3, want*1e3)
-	if off := math.Abs(got-want) / want; off > 0.05 {
-		t.Errorf("P99: got %v s, want %v s: off by %.1f %%, allowed are 5 %%", got, want, off*100)
+	t.Logf("P99 from the histogram %.1f ms, from the spans %.1f to %.1f ms", got*1e3, least*1e3, most*1e3)
+	const allowed = 0.05
+	if got < least*(1-allowed) || got > most*(1+allowed) {
+		t.Errorf("P99: got %v s, want %v s to %v s or off by 5 %% at most", got, least, most)
 	}
 }
 

@@ -66,7 +66,7 @@ func telemetryEnv(stack *harness.Stack, name string) []string {
 			"service.version=" + version,
 			"deployment.environment.name=" + environment,
 		}, ","),
-		"OTEL_EXPORTER_OTLP_ENDPOINT=" + stack.OTLPEndpoint,
+		"OTEL_EXPORTER_OTLP_ENDPOINT=" + stack.Collector.OTLPEndpoint,
 		fmt.Sprintf("OTEL_METRIC_EXPORT_INTERVAL=%d", harness.ScrapeInterval.Milliseconds()),
 	}
 }

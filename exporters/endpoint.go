@@ -102,8 +102,10 @@ func validHost(host string) bool {
 	special := func(r rune) bool {
 		return r < utf8.RuneSelf && !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("-._", r)
 	}
-	_, err := netip.ParseAddr(host)
-	return err == nil || utf8.ValidString(host) && strings.IndexFunc(host, special) < 0
+	if address, err := netip.ParseAddr(host); err == nil {
+		host = address.Zone() // which may be any text
+	}
+	return utf8.ValidString(host) && strings.IndexFunc(host, special) < 0
 }
 
 func validPort(port string) bool {

@@ -3,6 +3,7 @@ package otelmon_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -28,6 +29,13 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if hangs := os.Getenv(serviceEnvironment); hangs != "" {
+		if err := runService(hangs); err != nil {
+			_, _ = fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	goleak.VerifyTestMain(m)
 }
 
@@ -103,6 +111,9 @@ func setUp(t *testing.T, cfg otelmon.Config) *service {
 	}
 	if cfg.OTLP.Endpoint == "" {
 		cfg.OTLP.Endpoint = s.collector.GRPC
+		if cfg.OTLP.Protocol == "http/protobuf" {
+			cfg.OTLP.Endpoint = s.collector.HTTP
+		}
 	}
 	s.SDK, s.setupErr = otelmon.Setup(t.Context(), cfg)
 	t.Cleanup(func() { s.shutdown(t) })

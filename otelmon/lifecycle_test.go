@@ -3,6 +3,7 @@ package otelmon_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"runtime"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"go.opentelemetry.io/otel/log"
 	"go.opentelemetry.io/otel/metric"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"google.golang.org/grpc/codes"
 
 	"github.com/otelmon/toolkit/exporters"
 	"github.com/otelmon/toolkit/internal/faultcollector"
@@ -408,41 +410,76 @@ func TestSetupWithoutACollectorSaysSoOnce(t *testing.T) {
 	}
 }
 
-// Not parallel: counts the process's goroutines and descriptors.
+// Not parallel: counts the process's goroutines and descriptors, and sets the
+// globals.
 func TestSetupAndShutdownThousandTimesLeaveNothingBehind(t *testing.T) {
-	cycle := func() {
-		cfg := otelmon.Config{
-			ServiceName: "test",
-			Logger:      newLines().logger(),
-			Prometheus:  exporters.Prometheus{Address: "127.0.0.1:0"},
-			OTLP:        exporters.OTLP{Endpoint: absent},
-		}
-		sdk, err := otelmon.Setup(t.Context(), cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond)
-		defer cancel()
-		_ = sdk.Shutdown(ctx) // the last metrics cannot be delivered
+	unauthenticated := faultcollector.Reply{Code: codes.Unauthenticated}
+	partial := faultcollector.Reply{Rejected: 1, Message: "one is bad"}
+	garbage := faultcollector.Reply{Body: []byte("\xff\xff no message")}
+	answer := func(reply faultcollector.Reply) func(*faultcollector.Collector) {
+		return func(c *faultcollector.Collector) { c.Answer(faultcollector.Always(reply)) }
 	}
-	for range 10 {
-		cycle()
+	const answers, silent = 5 * time.Second, 5 * time.Millisecond
+	for name, row := range map[string]struct {
+		fault    func(*faultcollector.Collector)
+		deadline time.Duration // of a shutdown
+	}{
+		"a Collector that works":        {func(*faultcollector.Collector) {}, answers},
+		"a Collector that is down":      {(*faultcollector.Collector).Refuse, silent},
+		"a Collector that hangs":        {(*faultcollector.Collector).Hang, silent},
+		"credentials that are refused":  {answer(unauthenticated), answers},
+		"spans that are refused":        {answer(partial), answers},
+		"answers that make no sense":    {answer(garbage), answers},
+		"an end before the first flush": {func(*faultcollector.Collector) {}, time.Nanosecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			collector := faultcollector.Start(t)
+			collector.KeepIDsOnly()
+			row.fault(collector)
+			cycle := func(i int) {
+				endpoint := []string{collector.GRPC, collector.HTTP}[i%2]
+				cycle(t, exporters.OTLP{Endpoint: endpoint, Protocol: protocols[i%2]}, row.deadline)
+			}
+			for i := range 10 {
+				cycle(i)
+			}
+			goroutines, files := settled(t, 0, 0)
+			heap := heapInUse()
+			for i := range 143 { // 1,001 in all
+				cycle(i)
+			}
+			afterGoroutines, afterFiles := settled(t, goroutines, files)
+			const mostBytes = 2 << 20
+			if after := heapInUse(); after > heap+mostBytes {
+				t.Errorf("the heap grew from %d to %d bytes", heap, after)
+			}
+			if afterGoroutines > goroutines || afterFiles > files {
+				stacks := make([]byte, 1<<16)
+				stacks = stacks[:runtime.Stack(stacks, true)]
+				t.Errorf("got %d goroutines and %d descriptors, want no more than %d and %d\n%s", afterGoroutines, afterFiles, goroutines, files, stacks)
+			}
+		})
 	}
-	goroutines, files := settled(t, 0, 0)
-	heap := heapInUse()
-	for range 1000 {
-		cycle()
+}
+
+// cycle sets up, records a span and a log record, and shuts down.
+func cycle(t *testing.T, push exporters.OTLP, deadline time.Duration) {
+	t.Helper()
+	sdk, err := otelmon.Setup(t.Context(), otelmon.Config{
+		ServiceName: "test",
+		Logger:      newLines().logger(),
+		Prometheus:  exporters.Prometheus{Address: "127.0.0.1:0"},
+		OTLP:        push,
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
-	afterGoroutines, afterFiles := settled(t, goroutines, files)
-	const mostBytes = 2 << 20
-	if after := heapInUse(); after > heap+mostBytes {
-		t.Errorf("the heap grew from %d to %d bytes", heap, after)
-	}
-	if afterGoroutines > goroutines || afterFiles > files {
-		stacks := make([]byte, 1<<16)
-		stacks = stacks[:runtime.Stack(stacks, true)]
-		t.Errorf("got %d goroutines and %d descriptors, want no more than %d and %d\n%s", afterGoroutines, afterFiles, goroutines, files, stacks)
-	}
+	_, span := otel.Tracer("test").Start(t.Context(), "operation")
+	span.End()
+	slog.New(sdk.SlogHandler(nil)).InfoContext(t.Context(), "done")
+	ctx, cancel := context.WithTimeout(t.Context(), deadline)
+	defer cancel()
+	_ = sdk.Shutdown(ctx) // what it could not deliver is another test's matter
 }
 
 // settled counts goroutines and descriptors once they are down to the given

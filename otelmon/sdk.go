@@ -74,7 +74,7 @@ func (s *SDK) Propagator() propagation.TextMapPropagator { return s.propagator }
 // MetricsHandler answers Prometheus' scrapes, for those who mount it on a
 // server of their own. It answers 404 when there is no Prometheus exporter.
 func (s *SDK) MetricsHandler() http.Handler {
-	if s.prometheus == nil || s.prometheus.Handler() == nil {
+	if s.prometheus == nil {
 		return http.NotFoundHandler()
 	}
 	return s.prometheus.Handler()

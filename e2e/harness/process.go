@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -49,6 +50,14 @@ func Start(t testing.TB, env []string, path string, args ...string) *Process {
 func (p *Process) Kill() {
 	_ = p.cmd.Process.Kill() // an error means that it has ended already
 	<-p.done
+}
+
+// Terminate asks the process to end, by SIGTERM; see Wait.
+func (p *Process) Terminate(t testing.TB) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatalf("terminate %s: %v", p.name, err)
+	}
 }
 
 // Wait fails the test if the process does not exit cleanly in time.

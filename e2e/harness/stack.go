@@ -22,9 +22,9 @@ const ScrapeInterval = time.Second
 
 // A Stack is a running Collector, Prometheus and trace receiver.
 type Stack struct {
-	OTLPEndpoint string // URL of the Collector's gRPC receiver
-	Prometheus   *Prometheus
-	Traces       *TraceSink
+	Collector  *Collector
+	Prometheus *Prometheus
+	Traces     *TraceSink
 
 	targets string // folder that Prometheus watches
 }
@@ -36,12 +36,9 @@ func StartStack(t testing.TB) *Stack {
 		dir        = t.TempDir()
 		queue      = filepath.Join(dir, "queue")
 		targets    = filepath.Join(dir, "targets")
-		otlpGRPC   = FreeAddress(t)
-		otlpHTTP   = FreeAddress(t)
-		health     = FreeAddress(t)
-		telemetry  = FreeAddress(t)
 		prometheus = FreeAddress(t)
-		traces     = startTraceSink(t)
+		traces     = StartTraceSink(t)
+		collector  = NewCollector(t, queue, traces, prometheus)
 	)
 	for _, d := range []string{queue, targets} {
 		if err := os.Mkdir(d, 0o755); err != nil {
@@ -49,22 +46,12 @@ func StartStack(t testing.TB) *Stack {
 		}
 	}
 
-	const bind = "${env:OTELMON_COLLECTOR_BIND:-127.0.0.1}"
-	collectorConfig := Rewrite(t, "collector-config.yaml", map[string]string{
-		bind + ":4317":                otlpGRPC,
-		bind + ":4318":                otlpHTTP,
-		bind + ":13133":               health,
-		"port: 8888":                  "port: " + port(telemetry),
-		"tempo:4317":                  traces.address,
-		"http://prometheus:9090":      "http://" + prometheus,
-		"directory: /var/lib/otelcol": "directory: " + queue,
-	})
 	prometheusConfig := Rewrite(t, "deploy/prometheus/prometheus.yml", map[string]string{
 		"scrape_interval: 15s":     "scrape_interval: " + ScrapeInterval.String(),
 		"scrape_timeout: 10s":      "scrape_timeout: " + ScrapeInterval.String(),
 		"targets/*.yml":            filepath.Join(targets, "*.yml"),
 		"evaluation_interval: 15s": "evaluation_interval: " + ScrapeInterval.String(),
-		"collector:8888":           telemetry,
+		"collector:8888":           collector.telemetry,
 		"localhost:9090":           prometheus,
 		"tempo:3200":               FreeAddress(t),
 	})
@@ -76,15 +63,14 @@ func StartStack(t testing.TB) *Stack {
 		"--web.enable-otlp-receiver",
 		"--enable-feature=exemplar-storage",
 	)
-	c := Start(t, nil, Tool(t, "collector"), "--config="+collectorConfig)
+	collector.Start(t)
 	waitReady(t, p, "http://"+prometheus+"/-/ready")
-	waitReady(t, c, "http://"+health)
 
 	return &Stack{
-		OTLPEndpoint: "http://" + otlpGRPC,
-		Prometheus:   &Prometheus{url: "http://" + prometheus},
-		Traces:       traces,
-		targets:      targets,
+		Collector:  collector,
+		Prometheus: &Prometheus{url: "http://" + prometheus},
+		Traces:     traces,
+		targets:    targets,
 	}
 }
 
@@ -175,8 +161,4 @@ func Get(url string) ([]byte, error) {
 		return nil, fmt.Errorf("GET %s: %s: %s", url, resp.Status, body)
 	}
 	return body, nil
-}
-
-func port(address string) string {
-	return address[strings.LastIndex(address, ":")+1:]
 }

@@ -18,6 +18,7 @@ import (
 // A Span is one that arrived at the receiver that stands where Tempo would be.
 type Span struct {
 	TraceID    string // hex
+	SpanID     string // hex
 	Service    string // service.name of its resource
 	Name       string
 	Kind       trace.Span_SpanKind
@@ -25,10 +26,12 @@ type Span struct {
 	Attributes map[string]string
 }
 
-// A TraceSink is an OTLP/gRPC receiver that keeps every span.
+// A TraceSink is an OTLP/gRPC receiver that keeps every span, as often as it
+// comes.
 type TraceSink struct {
 	collectortrace.UnimplementedTraceServiceServer
 	address string
+	server  *grpc.Server
 
 	mu    sync.Mutex
 	spans []Span
@@ -57,6 +60,7 @@ func (s *TraceSink) Export(_ context.Context, req *collectortrace.ExportTraceSer
 			for _, span := range scope.GetSpans() {
 				s.spans = append(s.spans, Span{
 					TraceID:    hex.EncodeToString(span.GetTraceId()),
+					SpanID:     hex.EncodeToString(span.GetSpanId()),
 					Service:    service,
 					Name:       span.GetName(),
 					Kind:       span.GetKind(),
@@ -69,18 +73,29 @@ func (s *TraceSink) Export(_ context.Context, req *collectortrace.ExportTraceSer
 	return &collectortrace.ExportTraceServiceResponse{}, nil
 }
 
-func startTraceSink(t testing.TB) *TraceSink {
+// StartTraceSink starts a receiver on a free address. It ends with the test.
+func StartTraceSink(t testing.TB) *TraceSink {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	sink := &TraceSink{address: "127.0.0.1:0"}
+	sink.Start(t)
+	t.Cleanup(func() { sink.Stop() })
+	return sink
+}
+
+// Stop closes the receiver's port and connections; what it received stays.
+func (s *TraceSink) Stop() { s.server.Stop() }
+
+// Start opens the receiver again, on the same address.
+func (s *TraceSink) Start(t testing.TB) {
+	t.Helper()
+	l, err := net.Listen("tcp", s.address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	sink := &TraceSink{address: l.Addr().String()}
 	server := grpc.NewServer()
-	collectortrace.RegisterTraceServiceServer(server, sink)
-	go func() { _ = server.Serve(l) }() // returns when the test stops it
-	t.Cleanup(server.Stop)
-	return sink
+	collectortrace.RegisterTraceServiceServer(server, s)
+	s.address, s.server = l.Addr().String(), server
+	go func() { _ = server.Serve(l) }() // returns when it is stopped
 }
 
 func attributes(kvs []*common.KeyValue) map[string]string {
