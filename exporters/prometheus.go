@@ -161,6 +161,10 @@ func (p Prometheus) address(vars *env.Reader) (address, name string) {
 		return p.Address, fmt.Sprintf("Prometheus.Address=%q", p.Address)
 	}
 	host := vars.String("OTEL_EXPORTER_PROMETHEUS_HOST")
+	if host != "" && !validHost(host) {
+		vars.Report("OTEL_EXPORTER_PROMETHEUS_HOST", "not an address, localhost is used")
+		host = ""
+	}
 	if host == "" {
 		host = "localhost"
 	}

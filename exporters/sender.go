@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -36,12 +37,15 @@ func newSender(signal string, s settings, t *transport) *sender {
 // masking hides header values, which peers like to repeat when they refuse
 // them.
 func masking(headers map[string]string) *strings.Replacer {
-	var pairs []string
+	var secrets []string
 	for _, value := range headers {
-		for _, secret := range append([]string{value}, strings.Fields(value)...) {
-			if len(secret) >= 4 {
-				pairs = append(pairs, secret, "[masked]")
-			}
+		secrets = append(append(secrets, value), strings.Fields(value)...)
+	}
+	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) }) // one may begin with another
+	var pairs []string
+	for _, secret := range secrets {
+		if len(secret) >= 4 {
+			pairs = append(pairs, secret, "[masked]")
 		}
 	}
 	return strings.NewReplacer(pairs...)
@@ -124,8 +128,8 @@ func (s *sender) attempt(ctx context.Context, body []byte) outcome {
 	}
 	var noAnswer error
 	if f := o.failure; f != nil {
-		if text := brief(f.err); s.secrets.Replace(text) != text {
-			f.err = errors.New(s.secrets.Replace(text))
+		if text := plain(f.err); s.secrets.Replace(text) != text {
+			f.err = errors.New(s.secrets.Replace(text)) // in full, as a cut could leave a part of a secret
 		}
 		if f.retry { // a refusal is an answer
 			noAnswer = f.err

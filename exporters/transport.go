@@ -218,10 +218,20 @@ func (t *transport) release() (closed bool) {
 	return true
 }
 
-// brief returns what went wrong without the layers that gRPC and net/http wrap
-// around it, and in part when a server has much to say about it.
+// brief returns what went wrong, and in part when a server has much to say about
+// it.
 func brief(err error) string {
 	const most = 500
+	text := plain(err)
+	if len(text) > most {
+		text = text[:most] + "..."
+	}
+	return strings.ToValidUTF8(text, "\uFFFD")
+}
+
+// plain returns what went wrong without the layers that gRPC and net/http wrap
+// around it.
+func plain(err error) string {
 	text := err.Error()
 	var grpcError interface{ GRPCStatus() *status.Status }
 	var urlError *url.Error
@@ -234,9 +244,8 @@ func brief(err error) string {
 	for _, layer := range []string{`connection error: desc = "`, "transport: "} {
 		text = strings.TrimPrefix(text, layer)
 	}
-	text = strings.TrimSuffix(text, `"`)
-	if len(text) > most {
-		text = text[:most] + "..."
+	if strings.Contains(text, "produced zero addresses") {
+		return "the name of the endpoint does not resolve" // as gRPC does not say
 	}
-	return strings.ToValidUTF8(text, "\uFFFD")
+	return strings.TrimSuffix(text, `"`)
 }

@@ -375,23 +375,6 @@ func TestShutdownEndsAtItsDeadlineWhenTheCollectorHangs(t *testing.T) {
 	}
 }
 
-func TestShutdownDoesNotWaitForAHangingCallback(t *testing.T) {
-	t.Parallel()
-	s := setUp(t, otelmon.Config{})
-	release := make(chan struct{})
-	t.Cleanup(func() { close(release) })
-	_, err := s.MeterProvider().Meter("test").Int64ObservableGauge("hanging", metric.WithInt64Callback(
-		func(context.Context, metric.Int64Observer) error { <-release; return nil }))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-	defer cancel()
-	if err := s.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("got %v, want the deadline's error", err)
-	}
-}
-
 func TestSetupWithoutACollectorSaysSoOnce(t *testing.T) {
 	t.Parallel()
 	s := setUp(t, otelmon.Config{ServiceName: "test", OTLP: exporters.OTLP{Endpoint: absent, MetricInterval: 100 * time.Millisecond}})

@@ -36,7 +36,11 @@ func (r *Reader) Err() error { return errors.Join(r.errs...) }
 // Report adds an error that names the variable, its value as [Shown] and what
 // is accepted.
 func (r *Reader) Report(name, reason string) {
-	r.Add(fmt.Errorf("%s%s: %s; accepted: %s", name, Shown(name, r.String(name)), reason, variables[name].Accepted))
+	value := r.String(name)
+	if value != "" && Secret(name, value) {
+		reason = strings.ReplaceAll(reason, value, "it") // such as the path in an error of the system's
+	}
+	r.Add(fmt.Errorf("%s%s: %s; accepted: %s", name, Shown(name, value), reason, variables[name].Accepted))
 }
 
 // Shown returns "=" and the value for an error about a variable or field. A

@@ -48,18 +48,28 @@ func (r *registration) attempt(ctx context.Context, next metric.Observer) *failu
 	if r.hanging.Load() > 0 {
 		return &failure{telemetry.ErrorTimeout, errHangs}
 	}
-	ctx, cancel := context.WithTimeout(ctx, callbackPatience)
+	if ctx.Err() != nil { // another callback took all the time, or the collection was given up
+		return nil
+	}
+	patience := callbackPatience
+	if deadline, ok := ctx.Deadline(); ok { // the others and the export need some of it
+		patience = min(patience, time.Until(deadline)/2)
+	}
+	bounded, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	c := &call{next: next, returned: make(chan struct{})}
-	go c.run(ctx, r.callback, &r.hanging)
+	go c.run(bounded, r.callback, &r.hanging)
 	select {
 	case <-c.returned:
-	case <-ctx.Done():
-		if c.leave(&r.hanging) {
+	case <-bounded.Done():
+		switch left := c.leave(&r.hanging); {
+		case left && errors.Is(ctx.Err(), context.Canceled): // the collection was given up, whoever it waited for
+			return nil
+		case left:
 			return &failure{telemetry.ErrorTimeout, errHangs}
 		}
 	}
-	if c.failed != nil && c.failed.errorType == telemetry.ErrorReturned && ctx.Err() != nil {
+	if c.failed != nil && c.failed.errorType == telemetry.ErrorReturned && bounded.Err() != nil {
 		return &failure{telemetry.ErrorTimeout, c.failed.err}
 	}
 	return c.failed
