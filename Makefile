@@ -59,6 +59,10 @@ bench: ROUNDS ?= 10
 bench: ## Measure side by side with the peers, for about three minutes, and write docs/benchmarks.md
 	cd benchmarks && go run . -rounds $(ROUNDS) -page ../docs/benchmarks.md
 
+.PHONY: soak
+soak: ## Outages in real time and the memory they take; about 25 minutes
+	OTELMON_SOAK=1 go test -count=1 -timeout 60m -run "^TestSoak" -v ./exporters
+
 .PHONY: e2e
 e2e: ## Tests with real binaries; the first run builds them, which takes minutes
 	cd e2e && go test -count=1 -timeout 40m ./...

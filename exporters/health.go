@@ -24,15 +24,28 @@ type health struct {
 	log     *diag.Log
 
 	mu       sync.Mutex
-	reached  bool           // the peer has answered
-	failing  bool           // the last attempt got no answer
-	since    time.Time      // when trouble began; zero when there is none
-	lost     lossesBySignal // since then
+	reached  bool            // the peer has answered
+	failing  bool            // the last attempt got no answer
+	refused  map[string]bool // signals of which the latest answer refused something
+	since    time.Time       // when trouble began; zero when there is none
+	lost     lossesBySignal  // since then
 	lastLoss time.Time
+	returned chan struct{} // closed when the peer is back
 }
 
-// attempt takes the outcome of an attempt; nil is an answer.
-func (h *health) attempt(err error) {
+// back returns a channel that is closed when the peer is back.
+func (h *health) back() <-chan struct{} {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.returned == nil {
+		h.returned = make(chan struct{})
+	}
+	return h.returned
+}
+
+// attempt takes the outcome of an attempt: an error is no answer, and an answer
+// may refuse all or some of what was sent.
+func (h *health) attempt(signal string, err error, refused bool) {
 	h.mu.Lock()
 	before, now := h.failing, time.Now()
 	h.failing = err != nil
@@ -41,7 +54,13 @@ func (h *health) attempt(err error) {
 	if began {
 		h.since = now
 	}
-	over := err == nil && !h.since.IsZero() && (before || now.Sub(h.lastLoss) >= calm)
+	h.note(signal, err == nil, refused)
+	quiet := now.Sub(h.lastLoss) >= calm && len(h.refused) == 0
+	over := err == nil && !refused && !h.since.IsZero() && (before || quiet)
+	if err == nil && before && h.returned != nil {
+		close(h.returned)
+		h.returned = nil
+	}
 	after, lost := now.Sub(h.since), h.lost
 	if over {
 		h.since, h.lost = time.Time{}, nil
@@ -53,6 +72,19 @@ func (h *health) attempt(err error) {
 			"after", after.Round(time.Millisecond).String(), "lost", lost.String())
 	case err != nil && !before:
 		h.log.Warn("failing "+h.address, "cannot deliver telemetry, trying on", "endpoint", h.address, "error", brief(err))
+	}
+}
+
+// note remembers which signals are refused. The mutex is held.
+func (h *health) note(signal string, answered, refused bool) {
+	switch {
+	case !answered: // says nothing about it
+	case !refused:
+		delete(h.refused, signal)
+	case h.refused == nil:
+		h.refused = map[string]bool{signal: true}
+	default:
+		h.refused[signal] = true
 	}
 }
 

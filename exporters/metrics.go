@@ -148,6 +148,7 @@ func (e *metricExporter) Export(ctx context.Context, metrics *metricdata.Resourc
 	if request == nil {
 		request = &colmetrics.ExportMetricsServiceRequest{}
 	}
+	e.ledger.begin(pointsOf(request))
 	o := e.deliver(ctx, request)
 	if o.err() == nil && err != nil {
 		o = outcome{failure: &failure{reason: lostShutdown, err: err}}
@@ -156,19 +157,18 @@ func (e *metricExporter) Export(ctx context.Context, metrics *metricdata.Resourc
 	return nil
 }
 
-// deliver sends a request, in parts when it is larger than is taken.
+// deliver sends a request whose points were begun, in parts when it is larger
+// than is taken.
 func (e *metricExporter) deliver(ctx context.Context, request *colmetrics.ExportMetricsServiceRequest) outcome {
 	points := pointsOf(request)
 	if points == 0 {
 		return outcome{}
 	}
-	e.ledger.begin(points)
 	o := e.try(ctx, request)
 	if o.reason() != lostTooLarge || points == 1 {
 		e.ledger.settle(points, o)
 		return o
 	}
-	e.ledger.begin(-points) // the halves count
 	first, second := halves(request)
 	o = e.deliver(ctx, first)
 	if rest := e.deliver(ctx, second); o.err() == nil {

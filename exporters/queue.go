@@ -37,8 +37,9 @@ type queue struct {
 	closed bool
 	urgent int64 // items before this one are to be sent without delay
 
-	inflightFrom int64 // the number of the first item in flight
-	waiting      []waiter
+	inflightFrom  int64 // the number of the first item in flight
+	inflightBytes int64
+	waiting       []waiter
 }
 
 // waiter is told when all items before number are settled.
@@ -73,6 +74,9 @@ func (q *queue) add(item otlp.Item) bool {
 	case item.Size()+item.Origin.Size() > requestBytes || size > int64(q.bytes):
 		q.drop(lostTooLarge, 1)
 		return true
+	case q.inflightBytes+size > int64(q.bytes): // nothing that waits could make room
+		q.drop(lostQueueFull, 1)
+		return true
 	}
 	full := false
 	for q.queued > 0 && (q.queued >= int64(q.items) || q.queueBytes+size > int64(q.bytes)) {
@@ -80,18 +84,18 @@ func (q *queue) add(item otlp.Item) bool {
 		q.drop(lostQueueFull, 1)
 		full = true
 	}
-	if q.queueBytes+size > int64(q.bytes) { // what is in flight takes all the room
-		q.drop(lostQueueFull, 1)
-		return true
-	}
 	before := q.queueBytes
 	if q.queued == 0 {
 		q.since = time.Now()
 	}
 	q.append(item)
 	q.queueBytes += size
-	return full || q.queued == 1 || q.queued == int64(q.batch) || before < requestBytes && q.queueBytes >= requestBytes
+	return full || q.queued == 1 || q.queued == int64(q.batch) || before < q.batchBytes() && q.queueBytes >= q.batchBytes()
 }
+
+// batchBytes is what a batch may hold. In a small queue, what is in flight leaves
+// room for what comes.
+func (q *queue) batchBytes() int64 { return min(requestBytes, int64(q.bytes)/2) }
 
 func footprint(item otlp.Item) int64 { return int64(cap(item.Message)) + itemOverhead }
 
@@ -131,7 +135,7 @@ func (q *queue) take(batch []otlp.Item) (taken []otlp.Item, wait time.Duration, 
 	if q.queued == 0 {
 		return batch, 0, q.closed
 	}
-	due := q.closed || q.left < q.urgent || q.queued >= int64(q.batch) || q.queueBytes >= requestBytes
+	due := q.closed || q.left < q.urgent || q.queued >= int64(q.batch) || q.queueBytes >= q.batchBytes()
 	if wait = q.delay - time.Since(q.since); !due && wait > 0 {
 		return batch, wait, false
 	}
@@ -144,10 +148,11 @@ func (q *queue) take(batch []otlp.Item) (taken []otlp.Item, wait time.Duration, 
 			origin = next.Origin
 			size += origin.Size()
 		}
-		if size > requestBytes && len(batch) > 0 {
+		if int64(size) > q.batchBytes() && len(batch) > 0 {
 			break
 		}
 		batch = append(batch, q.pop())
+		q.inflightBytes += footprint(next)
 	}
 	q.inflight += int64(len(batch))
 	q.since = time.Now()
@@ -169,6 +174,7 @@ func (q *queue) settle(items []otlp.Item, o outcome) {
 	defer q.mu.Unlock()
 	for _, item := range items {
 		q.queueBytes -= footprint(item)
+		q.inflightBytes -= footprint(item)
 	}
 	q.end(int64(len(items)), o)
 	q.tell()

@@ -58,8 +58,9 @@ func (s *sender) send(ctx context.Context, body []byte, changed <-chan struct{},
 	waits := backoff.ExponentialBackOff{InitialInterval: retryFirst, RandomizationFactor: 0.2, Multiplier: 2, MaxInterval: retryMost}
 	waits.Reset()
 	var last *failure
-	for {
-		o := s.attempt(ctx, body)
+	for again := false; ; again = true {
+		back := s.transport.health.back()
+		o := s.attempt(ctx, body, again, idle)
 		if o.failure == nil || !o.failure.retry && ctx.Err() == nil {
 			return o
 		}
@@ -67,10 +68,13 @@ func (s *sender) send(ctx context.Context, body []byte, changed <-chan struct{},
 			o.failure = last // says more than that the time was over
 		}
 		last = o.failure
-		wait := max(min(waits.NextBackOff(), retryMost), last.after)
+		wait := min(waits.NextBackOff(), retryMost)
+		if last.after > 0 { // also when the peer takes other requests
+			wait, back = max(wait, last.after), nil
+		}
 		left := time.Until(deadline)
 		last.reason = lostShutdown
-		if !pause(ctx, min(wait, left), changed, idle) {
+		if !pause(ctx, min(wait, left), back, changed, idle) {
 			return o
 		}
 		last.reason = lostExpired
@@ -81,14 +85,17 @@ func (s *sender) send(ctx context.Context, body []byte, changed <-chan struct{},
 	}
 }
 
-// pause waits, and reports false when ctx ended first.
-func pause(ctx context.Context, wait time.Duration, changed <-chan struct{}, idle func()) bool {
+// pause waits for a while, or until the peer is back, and reports false when ctx
+// ended first.
+func pause(ctx context.Context, wait time.Duration, back, changed <-chan struct{}, idle func()) bool {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	for ctx.Err() == nil {
 		idle()
 		select {
 		case <-timer.C:
+			return true
+		case <-back:
 			return true
 		case <-changed:
 		case <-ctx.Done():
@@ -110,11 +117,12 @@ func (s *sender) compress(body []byte) []byte {
 	return buffer.Bytes()
 }
 
-// attempt makes one call.
-func (s *sender) attempt(ctx context.Context, body []byte) outcome {
+// attempt makes one call, or another one again. It calls idle before it tells how
+// that went, so that what was lost meanwhile is part of it.
+func (s *sender) attempt(ctx context.Context, body []byte, again bool, idle func()) outcome {
 	bounded, cancel := context.WithTimeout(ctx, s.settings.timeout)
 	defer cancel()
-	reply, f := s.transport.call(bounded, s, body)
+	reply, f := s.transport.call(bounded, s, body, again)
 	if f != nil && ctx.Err() != nil { // says nothing about the peer
 		return outcome{failure: &failure{reason: lostShutdown, err: fmt.Errorf("no answer in time: %w", ctx.Err())}}
 	}
@@ -128,13 +136,15 @@ func (s *sender) attempt(ctx context.Context, body []byte) outcome {
 	}
 	var noAnswer error
 	if f := o.failure; f != nil {
+		// Before it is cut short, which could leave a part of a secret.
 		if text := plain(f.err); s.secrets.Replace(text) != text {
-			f.err = errors.New(s.secrets.Replace(text)) // in full, as a cut could leave a part of a secret
+			f.err = errors.New(s.secrets.Replace(text))
 		}
 		if f.retry { // a refusal is an answer
 			noAnswer = f.err
 		}
 	}
-	s.transport.health.attempt(noAnswer)
+	idle()
+	s.transport.health.attempt(s.signal, noAnswer, o.failure != nil || o.rejected > 0)
 	return o
 }

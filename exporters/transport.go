@@ -144,9 +144,10 @@ func (t *transport) roundTripper(s settings) *http.Transport {
 // that nobody configured.
 func refuseRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-// call makes one attempt to deliver an encoded request, and returns the
-// answer.
-func (t *transport) call(ctx context.Context, s *sender, body []byte) ([]byte, *failure) {
+// call makes one attempt to deliver an encoded request, and returns the answer.
+// The first one fails at once where nobody listens, and says why; one made again
+// waits for the connection as long as it may, and so is there when the peer is.
+func (t *transport) call(ctx context.Context, s *sender, body []byte, again bool) ([]byte, *failure) {
 	if t.closed.Err() != nil {
 		return nil, connectionFailure(errors.New("the connection was given up"))
 	}
@@ -155,7 +156,7 @@ func (t *transport) call(ctx context.Context, s *sender, body []byte) ([]byte, *
 	}
 	var reply []byte
 	ctx = metadata.NewOutgoingContext(ctx, metadata.New(s.settings.headers))
-	if err := t.conn.Invoke(ctx, methods[s.signal], body, &reply); err != nil {
+	if err := t.conn.Invoke(ctx, methods[s.signal], body, &reply, grpc.WaitForReady(again)); err != nil {
 		return nil, grpcFailure(err)
 	}
 	return reply, nil
@@ -218,8 +219,7 @@ func (t *transport) release() (closed bool) {
 	return true
 }
 
-// brief returns what went wrong, and in part when a server has much to say about
-// it.
+// brief returns plain in part when a server has much to say about it.
 func brief(err error) string {
 	const most = 500
 	text := plain(err)
