@@ -241,7 +241,7 @@ func plain(err error) string {
 	case errors.As(err, &urlError):
 		text = urlError.Err.Error()
 	}
-	for _, layer := range []string{`connection error: desc = "`, "transport: "} {
+	for _, layer := range []string{"latest balancer error: ", `connection error: desc = "`, "transport: "} {
 		text = strings.TrimPrefix(text, layer)
 	}
 	if strings.Contains(text, "produced zero addresses") {
