@@ -72,13 +72,12 @@ func (s *sender) send(ctx context.Context, body []byte, changed <-chan struct{},
 		if last.after > 0 { // also when the peer takes other requests
 			wait, back = max(wait, last.after), nil
 		}
-		left := time.Until(deadline)
 		last.reason = lostShutdown
-		if !pause(ctx, min(wait, left), back, changed, idle) {
+		if !pause(ctx, min(wait, time.Until(deadline)), back, changed, idle) {
 			return o
 		}
 		last.reason = lostExpired
-		if wait >= left {
+		if time.Until(deadline) <= 0 {
 			return o
 		}
 		s.transport.reconnect()
