@@ -82,6 +82,9 @@ func enter(found map[string]account, name, signal, reason string, n int64) {
 			return
 		}
 		a := found[signal]
+		if n == 0 { // the usual reasons are there from the start
+			return
+		}
 		if *badly(&a) == nil {
 			*badly(&a) = make(map[string]int64)
 		}

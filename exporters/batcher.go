@@ -3,6 +3,8 @@ package exporters
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math"
 	"time"
 
 	"github.com/otelmon/toolkit/internal/otlp"
@@ -16,9 +18,15 @@ type batcher struct {
 	ended  chan struct{}
 	body   []byte // of the request, reused where it is copied
 	last   error  // of the last request
+
+	refusedAlone int // items of the batch that were too large by themselves, while none was taken
 }
 
-func startBatcher(l limits, s *sender, g *gate) *batcher {
+// hopeless is how many items of a batch have to be too large by themselves for
+// the rest not to be tried: the peer takes nothing.
+const hopeless = 8
+
+func startBatcher(l queueLimits, s *sender, g *gate) *batcher {
 	b := &batcher{queue: newQueue(l), sender: s, gate: g, ended: make(chan struct{})}
 	g.tally = b.lost
 	go b.run()
@@ -37,6 +45,7 @@ func (b *batcher) run() {
 		items, wait, over := b.take(batch[:0])
 		switch {
 		case len(items) > 0:
+			b.refusedAlone = 0
 			b.deliver(items)
 			clear(items)
 			batch = items
@@ -76,7 +85,13 @@ func (b *batcher) deliver(items []otlp.Item) {
 	}
 	b.body = otlp.AppendRequest(b.body[:0], items)
 	o := b.sender.send(b.gate.open, b.body, b.changed, b.report)
-	if o.reason() == lostTooLarge && len(items) > 1 {
+	switch {
+	case o.failure == nil:
+		b.refusedAlone = math.MinInt32 // never hopeless
+	case o.failure.reason != lostTooLarge:
+	case len(items) == 1:
+		b.refusedAlone++
+	case b.refusedAlone < hopeless:
 		b.deliver(items[:len(items)/2])
 		b.deliver(items[len(items)/2:])
 		return
@@ -86,6 +101,15 @@ func (b *batcher) deliver(items []otlp.Item) {
 	}
 	b.last = o.err()
 	b.settle(items, o)
+}
+
+// flush has everything sent that was added before, and waits for the outcome.
+func (b *batcher) flush(ctx context.Context) error {
+	err := b.queue.flush(ctx)
+	if _, problem := b.sender.transport.health.state(); err != nil && problem != nil {
+		return fmt.Errorf("%w; the last attempt: %s", err, brief(problem))
+	}
+	return err
 }
 
 // report tells what the queue dropped.

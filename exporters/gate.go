@@ -33,12 +33,22 @@ func newGate(signal string, t *transport) *gate {
 
 // tell has a loss logged, unless Shutdown returns it.
 func (g *gate) tell(lost map[string]int, err error) {
-	g.mu.Lock()
-	draining := g.draining
-	g.mu.Unlock()
-	if !draining {
+	if !g.isDraining() {
 		g.transport.health.lose(g.signal, lost, err)
 	}
+}
+
+// tellMissed has metrics logged that the next export carries again, as tell.
+func (g *gate) tellMissed(points int64, err error) {
+	if !g.isDraining() {
+		g.transport.health.miss(points, err)
+	}
+}
+
+func (g *gate) isDraining() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.draining
 }
 
 // drain closes the gate when ctx ends, or after the grace period when the
@@ -53,7 +63,7 @@ func (g *gate) drain(ctx context.Context) {
 	}
 	g.draining, g.before = true, g.tally()
 	grace := time.AfterFunc(neverReachedGrace, func() {
-		if reached, failing := g.transport.health.state(); failing && !reached {
+		if reached, problem := g.transport.health.state(); problem != nil && !reached {
 			g.close()
 		}
 	})

@@ -1,8 +1,8 @@
 package exporters
 
 import (
-	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -12,139 +12,201 @@ import (
 	"github.com/otelmon/toolkit/internal/diag"
 )
 
-// calm is how long nothing is to be lost, while the peer answers, for trouble to
-// be over.
-const calm = 10 * time.Second
+// calm is how long nothing is to be lost, while the peer answers, for trouble
+// without an outage to be over; lenient is how long a refusal of another signal
+// stands in the way, which may not be heard of again.
+const (
+	calm    = 10 * time.Second
+	lenient = 2 * time.Minute
+)
 
 // health tells about the deliveries over one connection: a line when the peer
 // cannot be reached, one when something is lost, then at most one a minute, and
-// one when that is over.
+// one when that is over. A line that comes too soon after the last of its kind
+// is written later, if it is still true. Safe for concurrent use.
 type health struct {
 	address string
 	log     *diag.Log
 
 	mu       sync.Mutex
-	reached  bool            // the peer has answered
-	failing  bool            // the last attempt got no answer
-	refused  map[string]bool // signals of which the latest answer refused something
-	since    time.Time       // when trouble began; zero when there is none
-	lost     lossesBySignal  // since then
+	reached  bool      // the peer has answered
+	since    time.Time // when trouble began; zero when there is none
+	outage   bool      // it is more than losses
+	until    time.Time // when it was over; zero while it goes on
+	told     bool      // that the peer cannot be reached
+	problem  error     // of the last attempt without an answer
 	lastLoss time.Time
+	signals  map[string]*signalHealth
 	returned chan struct{} // closed when the peer is back
+}
+
+type signalHealth struct {
+	down    bool           // its last attempt got no answer
+	refused time.Time      // when its last answer refused something; zero if it did not
+	lost    map[string]int // since trouble began, by reason
+}
+
+func newHealth(address string, log *diag.Log) *health {
+	return &health{address: address, log: log, signals: make(map[string]*signalHealth), returned: make(chan struct{})}
 }
 
 // back returns a channel that is closed when the peer is back.
 func (h *health) back() <-chan struct{} {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.returned == nil {
-		h.returned = make(chan struct{})
-	}
 	return h.returned
+}
+
+// of returns the health of a signal. The mutex is held.
+func (h *health) of(signal string) *signalHealth {
+	s := h.signals[signal]
+	if s == nil {
+		s = &signalHealth{}
+		h.signals[signal] = s
+	}
+	return s
 }
 
 // attempt takes the outcome of an attempt: an error is no answer, and an answer
 // may refuse all or some of what was sent.
 func (h *health) attempt(signal string, err error, refused bool) {
 	h.mu.Lock()
-	before, now := h.failing, time.Now()
-	h.failing = err != nil
-	h.reached = h.reached || err == nil
-	began := err != nil && h.since.IsZero()
-	if began {
-		h.since = now
-	}
-	h.note(signal, err == nil, refused)
-	quiet := now.Sub(h.lastLoss) >= calm && len(h.refused) == 0
-	over := err == nil && !refused && !h.since.IsZero() && (before || quiet)
-	if err == nil && before && h.returned != nil {
-		close(h.returned)
-		h.returned = nil
-	}
-	after, lost := now.Sub(h.since), h.lost
-	if over {
-		h.since, h.lost = time.Time{}, nil
-	}
-	h.mu.Unlock()
-	switch {
-	case over:
-		h.log.Info("recovered "+h.address, "recovered, telemetry is delivered again", "endpoint", h.address,
-			"after", after.Round(time.Millisecond).String(), "lost", lost.String())
-	case err != nil && !before:
-		h.log.Warn("failing "+h.address, "cannot deliver telemetry, trying on", "endpoint", h.address, "error", brief(err))
-	}
-}
-
-// note remembers which signals are refused. The mutex is held.
-func (h *health) note(signal string, answered, refused bool) {
-	switch {
-	case !answered: // says nothing about it
-	case !refused:
-		delete(h.refused, signal)
-	case h.refused == nil:
-		h.refused = map[string]bool{signal: true}
-	default:
-		h.refused[signal] = true
-	}
-}
-
-// lose takes what is lost, by reason.
-func (h *health) lose(signal string, lost map[string]int, err error) {
-	if len(lost) == 0 {
+	defer h.mu.Unlock()
+	s, now := h.of(signal), time.Now()
+	if err != nil {
+		s.down, h.outage, h.problem, h.until = true, true, err, time.Time{}
+		if h.since.IsZero() {
+			h.since = now
+		}
+		h.tellFailing(signal)
 		return
 	}
-	h.mu.Lock()
-	message := "telemetry is being lost"
-	if h.lost[signal] == nil {
-		message = "loss of telemetry started"
+	if s.down { // the others need not wait
+		close(h.returned)
+		h.returned = make(chan struct{})
 	}
-	h.lastLoss = time.Now()
-	if h.since.IsZero() {
-		h.since = h.lastLoss
+	h.reached, s.down, s.refused = true, false, time.Time{}
+	if refused {
+		s.refused = now
+		return
 	}
-	if h.lost == nil {
-		h.lost = make(lossesBySignal)
+	if h.until.IsZero() && h.over(now) {
+		h.until = now
 	}
-	all := h.lost[signal]
-	for reason, n := range lost {
-		add(&all, reason, n)
-	}
-	h.lost[signal] = all
-	text := byReason(all)
-	h.mu.Unlock()
-	if err == nil {
-		err = errors.New("there is no room left")
-	}
-	h.log.Warn("loss "+h.address+signal, message, "endpoint", h.address, "signal", signal, "lost", text, "error", brief(err))
+	h.tellRecovered()
 }
 
-// state says whether the peer ever answered and whether the last attempt
-// failed.
-func (h *health) state() (reached, failing bool) {
+// giveUp is told of the end of a request whose last attempt got no answer.
+func (h *health) giveUp(signal string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.reached, h.failing
+	h.of(signal).down = false
 }
 
-// lossesBySignal are numbers of items by signal and reason.
-type lossesBySignal map[string]map[string]int
-
-// String is "0", or such as "logs: 3 401; traces: 512 queue_full, 7 rejected".
-func (l lossesBySignal) String() string {
-	if len(l) == 0 {
-		return "0"
+// over reports whether a delivery ends the trouble. The mutex is held.
+func (h *health) over(now time.Time) bool {
+	if h.since.IsZero() {
+		return false
 	}
+	quiet := now.Sub(h.lastLoss) >= calm
+	for _, s := range h.signals {
+		if s.down {
+			return false
+		}
+		quiet = quiet && now.Sub(s.refused) >= lenient
+	}
+	return h.outage || quiet
+}
+
+// tellFailing is called with the mutex held, as the next one: lines of two
+// signals do not overtake each other.
+func (h *health) tellFailing(signal string) {
+	if !h.told {
+		h.told = h.log.Try(slog.LevelWarn, "failing "+h.address, "cannot deliver telemetry, trying on",
+			"endpoint", h.address, "signal", signal, "error", brief(h.problem))
+	}
+}
+
+func (h *health) tellRecovered() {
+	if h.until.IsZero() || !h.log.Try(slog.LevelInfo, "recovered "+h.address, "recovered, telemetry is delivered again",
+		"endpoint", h.address, "after", h.until.Sub(h.since).Round(time.Millisecond).String(), "lost", h.lostText()) {
+		return
+	}
+	h.since, h.until, h.outage, h.told, h.problem = time.Time{}, time.Time{}, false, false, nil
+	for _, s := range h.signals {
+		s.lost = nil
+	}
+}
+
+// lostText is "0", or such as "logs: 3 401; traces: 512 queue_full, 7 rejected".
+func (h *health) lostText() string {
 	var parts []string
-	for _, signal := range slices.Sorted(maps.Keys(l)) {
-		parts = append(parts, signal+": "+byReason(l[signal]))
+	for _, signal := range slices.Sorted(maps.Keys(h.signals)) {
+		if lost := h.signals[signal].lost; len(lost) > 0 {
+			parts = append(parts, signal+": "+byReason(lost))
+		}
+	}
+	if parts == nil {
+		return "0"
 	}
 	return strings.Join(parts, "; ")
 }
 
-func byReason(lost map[string]int) string {
+func byReason[N int | int64](lost map[string]N) string {
 	var parts []string
 	for _, reason := range slices.Sorted(maps.Keys(lost)) {
 		parts = append(parts, fmt.Sprintf("%d %s", lost[reason], reason))
 	}
 	return strings.Join(parts, ", ")
+}
+
+// lose takes what is lost, by reason. An error says more about it.
+func (h *health) lose(signal string, lost map[string]int, err error) {
+	if len(lost) == 0 {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s := h.of(signal)
+	message := "telemetry is being lost"
+	if s.lost == nil {
+		message = "loss of telemetry started"
+	}
+	h.lastLoss, h.until = time.Now(), time.Time{}
+	if h.since.IsZero() {
+		h.since = h.lastLoss
+	}
+	for reason, n := range lost {
+		add(&s.lost, reason, n)
+	}
+	class := "loss " + h.address + " " + signal
+	if !h.log.Due(class) {
+		return
+	}
+	args := []any{"endpoint", h.address, "signal", signal, "lost", byReason(s.lost)}
+	if err == nil {
+		err = h.problem
+	}
+	if err != nil {
+		args = append(args, "error", brief(err))
+	}
+	h.log.Warn(class, message, args...)
+}
+
+// miss takes metrics that were not taken and that the next export carries again.
+func (h *health) miss(points int64, err error) {
+	h.log.Warn("missed "+h.address, "metrics were not taken, the next export carries them again",
+		"endpoint", h.address, "points", points, "error", brief(err))
+}
+
+// state says whether the peer ever answered, and what is wrong; nil for nothing.
+func (h *health) state() (reached bool, problem error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, s := range h.signals {
+		if s.down {
+			return h.reached, h.problem
+		}
+	}
+	return h.reached, nil
 }

@@ -16,6 +16,8 @@ const (
 	lostExpired     = "expired"          // the retry window was over
 	lostRejected    = "rejected"         // the peer took the rest of the request
 	lostBadResponse = "invalid_response" // the peer's answer makes no sense, it may have stored the items
+	lostEncoding    = "encoding"         // it cannot be expressed in OTLP
+	lostCanceled    = "canceled"         // the time of a flush of metrics was over; the next export carries them
 )
 
 // ledger accounts for the items of one signal: spans, log records or data
@@ -25,7 +27,8 @@ type ledger struct {
 	mu sync.Mutex
 	counts
 	unreported map[string]int // of dropped
-	err        error          // the latest reason for a loss
+	reason     string         // the latest for a loss
+	err        error          // and what there is to say about it
 }
 
 type counts struct {
@@ -34,9 +37,9 @@ type counts struct {
 	dropped map[string]int64 // by reason, before an export
 	failed  map[string]int64 // by reason, by an export
 
-	queueBytes  int64 // in memory, in flight included
-	cutValues   int64 // attribute values that were longer than is sent
-	lastSuccess time.Time
+	queueBytes  int64     // in memory, in flight included
+	cutValues   int64     // attribute values that were longer than is sent
+	lastSuccess time.Time // or the start
 }
 
 // handed returns how many left the queue for an export.
@@ -62,6 +65,9 @@ func (l *ledger) lost() tally {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	t := tally{err: l.err}
+	if t.err == nil && l.reason != "" {
+		t.err = errors.New(l.reason)
+	}
 	for _, reasons := range []map[string]int64{l.dropped, l.failed} {
 		for _, items := range reasons {
 			t.lost += int(items)
@@ -94,19 +100,19 @@ func (l *ledger) end(n int64, o outcome) {
 	}
 	l.acknowledged += n - lost
 	if lost > 0 {
-		add(&l.failed, o.reason(), lost)
-		l.err = o.err()
+		l.reason, l.err = o.reason(), o.err()
+		add(&l.failed, l.reason, lost)
 	}
 }
 
-// drop counts items that are not going to be exported. The mutex is held.
-func (l *ledger) drop(reason string, n int64) {
-	if n == 0 {
-		return
-	}
+// drop counts items that are not going to be exported, and returns whether it is
+// the first time since the last report. The mutex is held.
+func (l *ledger) drop(reason string, n int64) (first bool) {
+	first = l.unreported == nil
 	add(&l.dropped, reason, n)
 	add(&l.unreported, reason, int(n))
-	l.err = errors.New(reason)
+	l.reason, l.err = reason, nil
+	return first
 }
 
 // report returns what was dropped since the last call.

@@ -34,6 +34,7 @@ func (s *starter) metrics(ctx context.Context, set settings, g *gate, p *OTLPPip
 		temporality:   s.temporality(),
 		aggregation:   s.aggregation(),
 	}
+	exporter.ledger.lastSuccess = time.Now()
 	g.tally = exporter.undelivered
 	// The window ends an export; the reader's own limit must not, as it could
 	// not be told from a shutdown.
@@ -103,7 +104,10 @@ func newMetricEncoder(ctx context.Context) (metricEncoder, error) {
 	}
 	exporter, err := otlpmetricgrpc.New(ctx, otlpmetricgrpc.WithGRPCConn(conn),
 		otlpmetricgrpc.WithRetry(otlpmetricgrpc.RetryConfig{}), otlpmetricgrpc.WithMaxRequestSize(0))
-	return metricEncoder{exporter, conn}, err
+	if err != nil {
+		return metricEncoder{}, errors.Join(err, conn.Close())
+	}
+	return metricEncoder{exporter, conn}, nil
 }
 
 func (e metricEncoder) encode(ctx context.Context, metrics *metricdata.ResourceMetrics) (*colmetrics.ExportMetricsServiceRequest, error) {
@@ -128,7 +132,7 @@ type metricExporter struct {
 	ledger      ledger
 
 	mu    sync.Mutex
-	tally tally // of metrics
+	tally tally // of data points
 }
 
 func (e *metricExporter) Temporality(kind sdkmetric.InstrumentKind) metricdata.Temporality {
@@ -141,6 +145,10 @@ func (e *metricExporter) Aggregation(kind sdkmetric.InstrumentKind) sdkmetric.Ag
 
 // Export returns no error of the delivery, which the SDK would print each time.
 func (e *metricExporter) Export(ctx context.Context, metrics *metricdata.ResourceMetrics) error {
+	c := contentOf(metrics)
+	if c.once > 0 { // the reader's shutdown must not cut off what no later export has
+		ctx = context.WithoutCancel(ctx)
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(e.gate.open, cancel)()
@@ -148,84 +156,97 @@ func (e *metricExporter) Export(ctx context.Context, metrics *metricdata.Resourc
 	if request == nil {
 		request = &colmetrics.ExportMetricsServiceRequest{}
 	}
-	e.ledger.begin(pointsOf(request))
-	o := e.deliver(ctx, request)
-	if o.err() == nil && err != nil {
-		o = outcome{failure: &failure{reason: lostShutdown, err: err}}
+	o := outcome{}
+	if err != nil {
+		o.failure = &failure{reason: lostEncoding, err: err}
 	}
-	e.note(contentOf(metrics), o)
+	e.ledger.begin(pointsOf(request))
+	lost, sent := e.deliver(ctx, request)
+	if sent.err() != nil {
+		o = sent
+	}
+	if err != nil {
+		lost = max(lost, 1)
+	}
+	e.note(c, lost, o)
 	return nil
 }
 
 // deliver sends a request whose points were begun, in parts when it is larger
-// than is taken.
-func (e *metricExporter) deliver(ctx context.Context, request *colmetrics.ExportMetricsServiceRequest) outcome {
+// than is taken. It returns how many points were not taken, and an outcome that
+// says why.
+func (e *metricExporter) deliver(ctx context.Context, request *colmetrics.ExportMetricsServiceRequest) (lost int64, o outcome) {
 	points := pointsOf(request)
 	if points == 0 {
-		return outcome{}
+		return 0, outcome{}
 	}
-	o := e.try(ctx, request)
+	o = e.try(ctx, request)
 	if o.reason() != lostTooLarge || points == 1 {
 		e.ledger.settle(points, o)
-		return o
+		return o.lost(points), o
 	}
 	first, second := halves(request)
-	o = e.deliver(ctx, first)
-	if rest := e.deliver(ctx, second); o.err() == nil {
+	lost, o = e.deliver(ctx, first)
+	more, rest := e.deliver(ctx, second)
+	if rest.err() != nil {
 		o = rest
 	}
-	return o
+	return lost + more, o
 }
 
 func (e *metricExporter) try(ctx context.Context, request *colmetrics.ExportMetricsServiceRequest) outcome {
 	body, err := proto.Marshal(request)
 	switch {
 	case err != nil:
-		return outcome{failure: &failure{reason: lostBadResponse, err: fmt.Errorf("encoding metrics: %w", err)}}
+		return outcome{failure: &failure{reason: lostEncoding, err: fmt.Errorf("encoding metrics: %w", err)}}
 	case len(body) > requestBytes:
 		return outcome{failure: &failure{reason: lostTooLarge, err: fmt.Errorf("a request of %d bytes", len(body))}}
 	}
 	o := e.sender.send(ctx, body, nil, func() {})
 	if o.reason() == lostShutdown && e.gate.open.Err() == nil {
-		o.failure.reason = lostExpired // the time of a flush
+		o.failure.reason = lostCanceled
 	}
 	return o
 }
 
-// content of an export: metrics that the next export carries again, and those
-// with delta temporality, which are sent once.
+// content of an export: data points that the next export carries again, and
+// those with delta temporality, which are sent once.
 type content struct{ again, once int }
 
 func contentOf(metrics *metricdata.ResourceMetrics) content {
 	var c content
 	for _, scope := range metrics.ScopeMetrics {
 		for _, metric := range scope.Metrics {
-			if isDelta(metric.Data) {
-				c.once++
+			n, delta := pointsIn(metric.Data)
+			if delta {
+				c.once += n
 			} else {
-				c.again++
+				c.again += n
 			}
 		}
 	}
 	return c
 }
 
-// note remembers what was not delivered. It is worth a line, except what the
-// next export makes up for while the peer is known to be down.
-func (e *metricExporter) note(c content, o outcome) {
+// note remembers which data points were not delivered, those with delta
+// temporality first. It is worth a line, unless the next export makes up for it
+// and there was no answer, of which there is a line.
+func (e *metricExporter) note(c content, points int64, o outcome) {
+	lost := min(int(points), c.once)
+	missed := min(int(points)-lost, c.again)
 	e.mu.Lock()
 	e.tally.madeUp = e.tally.missed
-	if o.err() != nil {
-		e.tally.lost += c.once
-		e.tally.missed += c.again
+	if points > 0 {
+		e.tally.lost += lost
+		e.tally.missed += missed
 		e.tally.err = o.err()
 	}
 	e.mu.Unlock()
-	if o.err() == nil {
-		return
+	if answered := o.failure == nil || !o.failure.retry; missed > 0 && answered {
+		e.gate.tellMissed(int64(missed), o.err())
 	}
-	if _, failing := e.gate.transport.health.state(); c.once > 0 || !failing {
-		e.gate.tell(map[string]int{o.reason(): c.once + c.again}, o.err())
+	if lost > 0 {
+		e.gate.tell(map[string]int{o.reason(): lost}, o.err())
 	}
 }
 
@@ -235,22 +256,29 @@ func (e *metricExporter) undelivered() tally {
 	return e.tally
 }
 
-// isDelta reports whether an export has what no later one repeats.
-func isDelta(data metricdata.Aggregation) bool {
-	var temporality metricdata.Temporality
+// pointsIn returns how many data points there are and whether no later export
+// repeats them.
+func pointsIn(data metricdata.Aggregation) (n int, delta bool) {
+	temporality := metricdata.CumulativeTemporality
 	switch d := data.(type) {
 	case metricdata.Sum[int64]:
-		temporality = d.Temporality
+		n, temporality = len(d.DataPoints), d.Temporality
 	case metricdata.Sum[float64]:
-		temporality = d.Temporality
+		n, temporality = len(d.DataPoints), d.Temporality
 	case metricdata.Histogram[int64]:
-		temporality = d.Temporality
+		n, temporality = len(d.DataPoints), d.Temporality
 	case metricdata.Histogram[float64]:
-		temporality = d.Temporality
+		n, temporality = len(d.DataPoints), d.Temporality
 	case metricdata.ExponentialHistogram[int64]:
-		temporality = d.Temporality
+		n, temporality = len(d.DataPoints), d.Temporality
 	case metricdata.ExponentialHistogram[float64]:
-		temporality = d.Temporality
+		n, temporality = len(d.DataPoints), d.Temporality
+	case metricdata.Gauge[int64]:
+		n = len(d.DataPoints)
+	case metricdata.Gauge[float64]:
+		n = len(d.DataPoints)
+	case metricdata.Summary:
+		n = len(d.DataPoints)
 	}
-	return temporality == metricdata.DeltaTemporality
+	return n, temporality == metricdata.DeltaTemporality
 }

@@ -21,7 +21,9 @@ import (
 //	accepted = acknowledged + failed + dropped + queued + in flight
 //
 // holds exactly. Call it once, with a provider that has a reader besides the
-// pipeline's own: that one tells nothing while the Collector is down.
+// pipeline's own, which tells nothing while the Collector is down; it observes
+// for as long as the provider lives. Two pipelines need two providers, since
+// their series would be the same.
 func (p *OTLPPipeline) Observe(meters metric.MeterProvider) error {
 	meter := meters.Meter(telemetry.Scope+"/exporters", metric.WithInstrumentationVersion(telemetry.Version), metric.WithSchemaURL(telemetry.SchemaURL))
 	var errs []error
@@ -74,6 +76,7 @@ func (p *part) observe(meter metric.Meter) error {
 	exporter := component(n.exporter, server(p.gate.transport.health.address)...)
 	o.gauge(n.inflight, n.unit, "Handed to the exporter and not answered yet.", exporter, func(c counts) int64 { return c.inflight })
 	o.outcomes(n.exported, n.unit, "Exports that ended; without error.type the Collector has them.", exporter,
+		[]string{lostRejected, lostExpired, lostTooLarge, lostBadResponse, lostShutdown},
 		func(c counts) (int64, map[string]int64) { return c.acknowledged, c.failed })
 	signal := []attribute.KeyValue{telemetry.Signal.String(p.gate.signal)}
 	o.counter(telemetry.ExportAccepted, "{item}", "Spans, log records and data points handed over to be exported.", signal, func(c counts) int64 { return c.accepted })
@@ -83,6 +86,7 @@ func (p *part) observe(meter metric.Meter) error {
 		o.gauge(n.queued, n.unit, "Waiting in the queue.", processor, func(c counts) int64 { return c.queued })
 		o.gauge(n.capacity, n.unit, "Most that may wait in the queue.", processor, func(counts) int64 { return int64(p.queue.items) })
 		o.outcomes(n.processed, n.unit, "Left the queue; without error.type to the exporter.", processor,
+			[]string{lostQueueFull, lostTooLarge, lostShutdown},
 			func(c counts) (int64, map[string]int64) { return c.handed(), c.dropped })
 		o.gauge(telemetry.ExportQueueBytes, "By", "Memory of what waits or is in flight.", signal, func(c counts) int64 { return c.queueBytes })
 		o.gauge(telemetry.ExportQueueCapacity, "By", "Most memory of what waits or is in flight.", signal, func(counts) int64 { return int64(p.queue.bytes) })
@@ -130,27 +134,31 @@ func (o *observer) gauge(name, unit, description string, attributes []attribute.
 	o.add(i, err, func(to metric.Observer, c counts) { to.ObserveInt64(i, value(c), with) })
 }
 
-// outcomes counts what went well without error.type, and the rest with it.
-func (o *observer) outcomes(name, unit, description string, attributes []attribute.KeyValue, values func(counts) (int64, map[string]int64)) {
+// outcomes counts what went well without error.type, and the rest with it. The
+// usual reasons are there from the start, at 0, so that a rate sees their first
+// increase.
+func (o *observer) outcomes(name, unit, description string, attributes []attribute.KeyValue, usual []string, values func(counts) (int64, map[string]int64)) {
 	i, err := o.meter.Int64ObservableCounter(name, metric.WithUnit(unit), metric.WithDescription(description))
 	with := metric.WithAttributes(attributes...)
 	o.add(i, err, func(to metric.Observer, c counts) {
 		well, badly := values(c)
 		to.ObserveInt64(i, well, with)
+		for _, reason := range usual {
+			add(&badly, reason, 0)
+		}
 		for reason, n := range badly {
 			to.ObserveInt64(i, n, with, metric.WithAttributes(telemetry.ErrorType.String(reason)))
 		}
 	})
 }
 
-// lastSuccess is absent until there is one.
+// lastSuccess begins with the start of the pipeline, so that the time since then
+// also grows where nothing was ever taken.
 func (o *observer) lastSuccess(attributes []attribute.KeyValue) {
 	i, err := o.meter.Int64ObservableGauge(telemetry.ExportLastSuccess, metric.WithUnit("s"),
-		metric.WithDescription("When the Collector last took something, in seconds since 1970."))
+		metric.WithDescription("When the Collector last took something, or else when the pipeline was started, in seconds since 1970."))
 	with := metric.WithAttributes(attributes...)
 	o.add(i, err, func(to metric.Observer, c counts) {
-		if !c.lastSuccess.IsZero() {
-			to.ObserveInt64(i, c.lastSuccess.Unix(), with)
-		}
+		to.ObserveInt64(i, c.lastSuccess.Unix(), with)
 	})
 }

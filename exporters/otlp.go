@@ -61,7 +61,8 @@ type OTLP struct {
 	TLS *tls.Config
 
 	// Timeout bounds one attempt, so that a Collector that hangs is tried
-	// again. Default OTEL_EXPORTER_OTLP_[SIGNAL_]TIMEOUT, then 5 s.
+	// again; an attempt after one that took too long may take twice as long.
+	// Default OTEL_EXPORTER_OTLP_[SIGNAL_]TIMEOUT, then 5 s.
 	Timeout time.Duration
 
 	// RetryWindow is how long a batch of spans or log records is tried before
@@ -83,28 +84,36 @@ type OTLP struct {
 	// DisableTraces, DisableMetrics and DisableLogs leave a signal out.
 	DisableTraces, DisableMetrics, DisableLogs bool
 
-	// QueueBytes is the memory that spans and log records may take together
-	// while they wait to be delivered; each signal has half of it, or all where
-	// the other is disabled. The oldest make room for the newest. Default
+	// QueueBytes is the live memory, in bytes, that spans and log records may
+	// take together while they wait to be delivered or are in flight; each
+	// signal has half of it, or all where the other is disabled. The oldest make
+	// room for the newest. Go's garbage collector lets a process take up to
+	// twice as much, see GOGC and GOMEMLIMIT. At least 128 KiB. Default
 	// OTELMON_OTLP_QUEUE_BYTES, then 64 MiB.
 	QueueBytes int
 
-	// MaxValueBytes cuts longer attribute values of spans and log records;
-	// negative means that none is cut. Default four times
+	// MaxValueBytes cuts longer attribute values of spans and log records, which
+	// is counted; the body of a log record is never cut. Negative means that none
+	// is cut. Default four times
 	// OTEL_[SPAN_|LOGRECORD_]ATTRIBUTE_VALUE_LENGTH_LIMIT, which counts
 	// characters, then [DefaultMaxValueBytes].
 	MaxValueBytes int
 
-	// Dial opens connections, such as to a Unix socket; address is host:port.
-	// No HTTP proxy is used then. Default: TCP.
+	// Dial opens connections for all signals, such as to a Unix socket; address
+	// is host:port, and TLS is put on top where the endpoint asks for it. It is
+	// called from several goroutines and returns when ctx ends. No proxy is
+	// used then. Default: TCP, through the proxy of HTTP_PROXY, HTTPS_PROXY and
+	// NO_PROXY, of which gRPC reads only the second.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
 	// Logger gets the few lines about delivery: first failure, first loss and
-	// one a minute while it goes on, recovery. Default [slog.Default].
+	// one a minute while it goes on, recovery. A line that it does not take
+	// within a second is left out. Default [slog.Default].
 	Logger *slog.Logger
 }
 
-// DefaultMaxValueBytes is as much of an attribute value as is sent.
+// DefaultMaxValueBytes is as many bytes of an attribute value of a span or log
+// record as are sent.
 const DefaultMaxValueBytes = 4096
 
 // OTLPPipeline is a running push. Its parts are registered with the SDK's
@@ -116,14 +125,22 @@ const DefaultMaxValueBytes = 4096
 // not be started.
 //
 // What is not delivered is no error of the providers, which would print each:
-// Losses tells it, and Shutdown, which is best called after theirs. Methods are
-// safe for concurrent use.
+// Losses tells it, and Shutdown. Methods are safe for concurrent use.
+//
+// Call the providers' Shutdown first and the pipeline's after them: it ends what
+// they did not reach. A Shutdown whose context has no deadline takes at most
+// 10 s.
+//
+// Delivery is at least once: what the peer took without an answer in time is
+// sent again.
 type OTLPPipeline struct {
 	Spans   sdktrace.SpanProcessor
 	Metrics sdkmetric.Reader
 	Logs    sdklog.Processor
 
-	parts []*part
+	parts   []*part
+	log     *diag.Log
+	summary sync.Once
 }
 
 // Start makes the pipeline. It never waits for the network: the Collector may
@@ -132,11 +149,11 @@ type OTLPPipeline struct {
 func (o OTLP) Start(ctx context.Context) (*OTLPPipeline, error) {
 	ctx = context.WithoutCancel(ctx) // nothing below waits, and a signal must not stay out for it
 	vars := &env.Reader{}
-	p := &OTLPPipeline{}
+	p := &OTLPPipeline{log: diag.New(o.Logger, nil)}
 	start := starter{
 		config:    o,
 		vars:      vars,
-		log:       diag.New(o.Logger, nil),
+		log:       p.log,
 		transport: make(map[connection]*transport),
 	}
 	if !o.DisableTraces {
@@ -184,7 +201,7 @@ func (p *OTLPPipeline) Shutdown(ctx context.Context) error {
 	for i, part := range p.parts {
 		tasks.Go(func() {
 			_ = part.shutdown(ctx) // the losses say more
-			errs[i] = part.running(ctx)
+			errs[i] = part.running()
 		})
 	}
 	tasks.Wait()
@@ -193,7 +210,25 @@ func (p *OTLPPipeline) Shutdown(ctx context.Context) error {
 		b, n := part.gate.losses()
 		before.signals, now.signals = append(before.signals, b), append(now.signals, n)
 	}
+	p.summary.Do(p.summarise)
 	return errors.Join(errors.Join(errs...), now.Since(before))
+}
+
+// summarise has a line for what was lost in all, unless that is nothing or was
+// lost in the shutdown alone, whose error says it.
+func (p *OTLPPipeline) summarise() {
+	for _, part := range p.parts {
+		before, _ := part.gate.losses()
+		if part.queue == nil || before.lost == 0 {
+			continue
+		}
+		c := part.ledger.snapshot()
+		for reason, n := range c.failed {
+			add(&c.dropped, reason, n)
+		}
+		p.log.Warn("summary "+part.gate.signal, "telemetry was lost while the service ran", "endpoint", before.address,
+			"signal", before.signal, "accepted", c.accepted, "lost", byReason(c.dropped))
+	}
 }
 
 // Losses returns what was not delivered so far. Compare two moments with

@@ -1,10 +1,13 @@
 package exporters
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
 	"strconv"
 	"strings"
@@ -16,6 +19,9 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/otelmon/toolkit/internal/otlp"
+	"github.com/otelmon/toolkit/internal/telemetry"
 )
 
 // replyBytes is as much of an answer as is read. Its odd value tells gRPC's
@@ -61,6 +67,7 @@ type failure struct {
 	reason string
 	retry  bool          // another attempt makes sense
 	after  time.Duration // how long the peer wants to be left alone
+	slow   bool          // there was no answer within the time of the attempt
 	err    error
 }
 
@@ -69,7 +76,7 @@ type failure struct {
 // most often is a limit of rate, and to wait for a quota costs nothing.
 func grpcFailure(err error) *failure {
 	s := status.Convert(err)
-	f := &failure{reason: code.Code(s.Code()).String(), err: err}
+	f := &failure{reason: codeName(s.Code()), err: err}
 	switch s.Code() {
 	case codes.Canceled, codes.DeadlineExceeded, codes.Aborted, codes.OutOfRange, codes.Unavailable, codes.DataLoss:
 		f.retry = true
@@ -77,7 +84,7 @@ func grpcFailure(err error) *failure {
 		message := s.Message()
 		larger := strings.Contains(message, "larger than") || strings.Contains(message, "exceeds maximum")
 		switch {
-		case larger && strings.Contains(message, strconv.Itoa(replyBytes)):
+		case larger && strings.HasSuffix(strings.TrimSuffix(message, ")"), strconv.Itoa(replyBytes)):
 			f.reason = lostBadResponse
 		case larger:
 			f.reason = lostTooLarge
@@ -101,44 +108,97 @@ func connectionFailure(err error) *failure {
 	if errors.Is(err, context.DeadlineExceeded) {
 		reason = codes.DeadlineExceeded
 	}
-	return &failure{reason: code.Code(reason).String(), retry: true, err: err}
+	return &failure{reason: codeName(reason), retry: true, err: err}
 }
 
-// httpFailure follows the OTLP specification; nil is success.
-func httpFailure(response *http.Response, body []byte) *failure {
-	f := &failure{reason: strconv.Itoa(response.StatusCode)}
-	switch response.StatusCode {
-	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+// codeName returns the name of one of gRPC's codes. A peer can send any number.
+func codeName(c codes.Code) string {
+	if c > codes.Unauthenticated {
+		c = codes.Unknown
+	}
+	return code.Code(c).String()
+}
+
+// httpOutcome follows the OTLP specification.
+func httpOutcome(response *http.Response) outcome {
+	body, err := readReply(response.Body)
+	code := response.StatusCode
+	f := &failure{reason: strconv.Itoa(code)}
+	switch {
+	case code < 300 && errors.Is(err, errTooLong):
+		return outcome{failure: &failure{reason: lostBadResponse, err: err}}
+	case code < 300 && err != nil: // it may come again
+		return outcome{failure: connectionFailure(fmt.Errorf("reading the answer: %w", err))}
+	case code < 300:
+		return httpAnswered(response, body)
+	case code < 400:
+		f.err = fmt.Errorf("%s: redirects are not followed, since they would take credentials to another host: set the address that it leads to as the endpoint", response.Status)
+		return outcome{failure: f}
+	case code == http.StatusTooManyRequests, code == http.StatusBadGateway, code == http.StatusServiceUnavailable, code == http.StatusGatewayTimeout:
 		f.retry = true
 		f.after = retryAfter(response.Header.Get("Retry-After"), time.Now())
-	case http.StatusRequestEntityTooLarge:
+	case code == http.StatusRequestEntityTooLarge:
 		f.reason = lostTooLarge
-	default:
-		if response.StatusCode < 300 {
-			return badBody(response, body)
-		}
-		if response.StatusCode < 400 {
-			f.err = fmt.Errorf("%s: redirects are not followed, since they would take credentials to another host: set the address that it leads to as the endpoint", response.Status)
-			return f
-		}
+	case code >= 600:
+		f.reason = telemetry.Other
 	}
 	f.err = errors.New(strings.TrimSpace(response.Status + " " + said(response, body)))
-	return f
+	return outcome{failure: f}
 }
 
-// badBody tells a web server, which answers everything with a page, from a
-// Collector. Some that take telemetry answer with other types than protobuf.
-func badBody(response *http.Response, body []byte) *failure {
-	if !strings.HasPrefix(response.Header.Get("Content-Type"), "text/html") {
-		return nil
+// httpAnswered tells a web server, which answers everything with a page, from a
+// Collector. Some that take telemetry answer with nothing, or in JSON.
+func httpAnswered(response *http.Response, body []byte) outcome {
+	kind, _, err := mime.ParseMediaType(response.Header.Get("Content-Type"))
+	switch {
+	case len(body) == 0:
+		return outcome{}
+	case kind == contentType, err != nil:
+		return answered(body)
+	case kind == "application/json":
+		var reply jsonReply
+		decoder := json.NewDecoder(bytes.NewReader(body))
+		decoder.DisallowUnknownFields()
+		if decoder.Decode(&reply) == nil {
+			return outcome{rejected: reply.rejected(), message: reply.PartialSuccess.ErrorMessage}
+		}
 	}
-	return &failure{reason: lostBadResponse, err: fmt.Errorf("%s with a web page of %d bytes: is it an OTLP endpoint?", response.Status, len(body))}
+	return outcome{failure: &failure{reason: lostBadResponse, err: fmt.Errorf("%s with %d bytes of %q: is it an OTLP endpoint?", response.Status, len(body), kind)}}
+}
+
+// jsonReply is an Export*ServiceResponse in OTLP's JSON, where a number may be a
+// text.
+type jsonReply struct {
+	PartialSuccess struct {
+		RejectedSpans, RejectedDataPoints, RejectedLogRecords json.Number
+		ErrorMessage                                          string
+	}
+}
+
+func (r jsonReply) rejected() (sum int64) {
+	p := r.PartialSuccess
+	for _, number := range []json.Number{p.RejectedSpans, p.RejectedDataPoints, p.RejectedLogRecords} {
+		n, err := number.Int64()
+		if err == nil {
+			sum += max(n, 0)
+		}
+	}
+	return sum
+}
+
+// answered is the outcome of an answer in protobuf.
+func answered(reply []byte) outcome {
+	rejected, message, err := otlp.Rejected(reply)
+	if err != nil {
+		return outcome{failure: &failure{reason: lostBadResponse, err: errors.New("the answer is no OTLP response: is it an OTLP endpoint?")}}
+	}
+	return outcome{rejected: rejected, message: message}
 }
 
 // said returns what an error response says, in whichever form.
 func said(response *http.Response, body []byte) string {
 	var message spb.Status
-	if response.Header.Get("Content-Type") == contentType && proto.Unmarshal(body, &message) == nil {
+	if strings.HasPrefix(response.Header.Get("Content-Type"), contentType) && proto.Unmarshal(body, &message) == nil {
 		return message.GetMessage()
 	}
 	return strings.TrimSpace(string(body))
@@ -156,11 +216,13 @@ func retryAfter(value string, now time.Time) time.Duration {
 	return max(date.Sub(now), 0)
 }
 
+var errTooLong = errors.New("the answer is too long")
+
 // readReply reads an answer as far as it is of use.
 func readReply(body io.Reader) ([]byte, error) {
 	reply, err := io.ReadAll(io.LimitReader(body, replyBytes))
 	if err == nil && len(reply) == replyBytes {
-		return reply, errors.New("the answer is too long")
+		return reply, errTooLong
 	}
 	return reply, err
 }

@@ -11,6 +11,9 @@ import (
 // notice.
 const cutOff = 100 * time.Millisecond
 
+// shutdownTimeout bounds a Shutdown whose context has no deadline.
+const shutdownTimeout = 10 * time.Second
+
 // part ends one signal, from whichever side it is asked to.
 type part struct {
 	gate   *gate
@@ -26,6 +29,11 @@ type part struct {
 // shutdown flushes, with exports bounded by ctx, stops the signal and gives its
 // connection up. Later calls wait for the first one and bound it too.
 func (p *part) shutdown(ctx context.Context) error {
+	if _, bounded := ctx.Deadline(); !bounded {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, shutdownTimeout)
+		defer cancel()
+	}
 	p.gate.drain(ctx)
 	p.once.Do(func() { go p.end(ctx) })
 	select {
@@ -50,11 +58,11 @@ func (p *part) end(ctx context.Context) {
 }
 
 // running returns an error unless the part has ended.
-func (p *part) running(ctx context.Context) error {
+func (p *part) running() error {
 	select {
 	case <-p.ended:
 		return nil
 	default:
-		return fmt.Errorf("%s: still running at the deadline: %w", p.gate.signal, ctx.Err())
+		return fmt.Errorf("%s: still running at the deadline: %w", p.gate.signal, context.DeadlineExceeded)
 	}
 }

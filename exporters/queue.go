@@ -15,18 +15,19 @@ const requestBytes = 3584 << 10
 // itemOverhead is what an item takes in memory besides its message.
 const itemOverhead = 64
 
-// limits of a queue.
-type limits struct {
-	items, bytes int           // that may wait or be in flight
-	batch        int           // items of a request
-	delay        time.Duration // before a batch that is not full is sent
+// queueLimits bound a queue.
+type queueLimits struct {
+	items int           // that may wait
+	bytes int           // of those that wait or are in flight
+	batch int           // items of a request
+	delay time.Duration // before a batch that is not full is sent
 }
 
 // queue holds encoded items until they are sent. An item that finds no room
 // drops the oldest ones. Adding never waits for anything but the mutex, which is
 // held for no longer than it takes to move an item.
 type queue struct {
-	limits
+	queueLimits
 	ledger
 	changed chan struct{} // holds one when there may be something to do
 
@@ -48,8 +49,10 @@ type waiter struct {
 	done   chan struct{}
 }
 
-func newQueue(l limits) *queue {
-	return &queue{limits: l, changed: make(chan struct{}, 1)}
+func newQueue(l queueLimits) *queue {
+	q := &queue{queueLimits: l, changed: make(chan struct{}, 1)}
+	q.lastSuccess = time.Now()
+	return q
 }
 
 // push adds an item, of which cut values were shortened.
@@ -69,20 +72,16 @@ func (q *queue) add(item otlp.Item) bool {
 	size := footprint(item)
 	switch {
 	case q.closed:
-		q.drop(lostShutdown, 1)
-		return true
+		return q.drop(lostShutdown, 1)
 	case item.Size()+item.Origin.Size() > requestBytes || size > int64(q.bytes):
-		q.drop(lostTooLarge, 1)
-		return true
+		return q.drop(lostTooLarge, 1)
 	case q.inflightBytes+size > int64(q.bytes): // nothing that waits could make room
-		q.drop(lostQueueFull, 1)
-		return true
+		return q.drop(lostQueueFull, 1)
 	}
-	full := false
+	lossy := false
 	for q.queued > 0 && (q.queued >= int64(q.items) || q.queueBytes+size > int64(q.bytes)) {
 		q.queueBytes -= footprint(q.pop())
-		q.drop(lostQueueFull, 1)
-		full = true
+		lossy = q.drop(lostQueueFull, 1) || lossy
 	}
 	before := q.queueBytes
 	if q.queued == 0 {
@@ -90,7 +89,7 @@ func (q *queue) add(item otlp.Item) bool {
 	}
 	q.append(item)
 	q.queueBytes += size
-	return full || q.queued == 1 || q.queued == int64(q.batch) || before < q.batchBytes() && q.queueBytes >= q.batchBytes()
+	return lossy || q.queued == 1 || q.queued == int64(q.batch) || before < q.batchBytes() && q.queueBytes >= q.batchBytes()
 }
 
 // batchBytes is what a batch may hold. In a small queue, what is in flight leaves

@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
-
-	"github.com/otelmon/toolkit/internal/otlp"
 )
 
 // Waits between two attempts of one request.
@@ -52,15 +50,20 @@ func masking(headers map[string]string) *strings.Replacer {
 }
 
 // send tries a request until the peer has answered for good, the retry window
-// is over or ctx ends. While it waits it calls idle at each change.
+// is over or ctx ends. While it waits it calls idle at each change. An attempt
+// after one that took too long may take twice as long, for a peer that is slow
+// and would never get to the end of its answer.
 func (s *sender) send(ctx context.Context, body []byte, changed <-chan struct{}, idle func()) outcome {
 	deadline := time.Now().Add(s.settings.window)
 	waits := backoff.ExponentialBackOff{InitialInterval: retryFirst, RandomizationFactor: 0.2, Multiplier: 2, MaxInterval: retryMost}
 	waits.Reset()
 	var last *failure
 	for again := false; ; again = true {
-		back := s.transport.health.back()
-		o := s.attempt(ctx, body, again, idle)
+		back, timeout := s.transport.health.back(), s.settings.timeout
+		if last != nil && last.slow {
+			timeout *= 2
+		}
+		o := s.attempt(ctx, body, again, min(timeout, time.Until(deadline)), idle)
 		if o.failure == nil || !o.failure.retry && ctx.Err() == nil {
 			return o
 		}
@@ -78,6 +81,7 @@ func (s *sender) send(ctx context.Context, body []byte, changed <-chan struct{},
 		}
 		last.reason = lostExpired
 		if time.Until(deadline) <= 0 {
+			s.transport.health.giveUp(s.signal)
 			return o
 		}
 		s.transport.reconnect()
@@ -118,23 +122,17 @@ func (s *sender) compress(body []byte) []byte {
 
 // attempt makes one call, or another one again. It calls idle before it tells how
 // that went, so that what was lost meanwhile is part of it.
-func (s *sender) attempt(ctx context.Context, body []byte, again bool, idle func()) outcome {
-	bounded, cancel := context.WithTimeout(ctx, s.settings.timeout)
+func (s *sender) attempt(ctx context.Context, body []byte, again bool, timeout time.Duration, idle func()) outcome {
+	bounded, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	reply, f := s.transport.call(bounded, s, body, again)
-	if f != nil && ctx.Err() != nil { // says nothing about the peer
+	o := s.transport.call(bounded, s, body, again)
+	if o.failure != nil && ctx.Err() != nil { // says nothing about the peer
 		return outcome{failure: &failure{reason: lostShutdown, err: fmt.Errorf("no answer in time: %w", ctx.Err())}}
 	}
-	o := outcome{failure: f}
-	if f == nil {
-		var err error
-		if o.rejected, o.message, err = otlp.Rejected(reply); err != nil {
-			o.failure = &failure{reason: lostBadResponse, err: errors.New("the answer is no OTLP response: is it an OTLP endpoint?")}
-		}
-		o.message = s.secrets.Replace(o.message)
-	}
+	o.message = s.secrets.Replace(o.message)
 	var noAnswer error
 	if f := o.failure; f != nil {
+		f.slow = bounded.Err() != nil
 		// Before it is cut short, which could leave a part of a secret.
 		if text := plain(f.err); s.secrets.Replace(text) != text {
 			f.err = errors.New(s.secrets.Replace(text))

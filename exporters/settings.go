@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"os"
 	"strings"
@@ -40,12 +41,11 @@ type settings struct {
 type connection struct {
 	protocol, address string
 	plaintext, gzip   bool
-	timeout           time.Duration
 	tlsFiles          string
 }
 
 func (s settings) connection() connection {
-	return connection{s.endpoint.protocol, s.endpoint.address, s.endpoint.plaintext, s.gzip, s.timeout, s.tlsFiles}
+	return connection{s.endpoint.protocol, s.endpoint.address, s.endpoint.plaintext, s.gzip, s.tlsFiles}
 }
 
 // settings reports what is not accepted to r. It returns false when the signal
@@ -74,8 +74,10 @@ func (o OTLP) settings(r *env.Reader, signal string) (settings, bool) {
 
 // queueBytes is the memory of both queues together.
 func (o OTLP) queueBytes(r *env.Reader) int {
-	const standard, least, most = 64 << 20, 1 << 20, 64 << 30
-	if o.QueueBytes > 0 {
+	const standard, least, most = 64 << 20, 128 << 10, math.MaxInt32
+	if o.QueueBytes != 0 && (o.QueueBytes < least || o.QueueBytes > most) {
+		r.Add(fmt.Errorf("OTLP.QueueBytes=%d: the default is used; accepted: %d to %d, or 0 for the default", o.QueueBytes, least, most))
+	} else if o.QueueBytes != 0 {
 		return o.QueueBytes
 	}
 	return r.Int("OTELMON_OTLP_QUEUE_BYTES", standard, least, most)

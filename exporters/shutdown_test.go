@@ -274,7 +274,7 @@ func TestDeltaLossIsForGood(t *testing.T) { // not parallel: it sets a variable
 			if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
 				t.Errorf("got error %v, want %q", err, test.want)
 			}
-			if got := log.with("signal=metrics lost=2"); len(got) != 1 {
+			if got := log.with(map[string]string{"cumulative": "points=2", "delta": "signal=metrics lost=2"}[test.preference]); len(got) != 1 {
 				t.Errorf("got lines %q, want the refusal once", log.with(""))
 			}
 		})

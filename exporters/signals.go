@@ -27,9 +27,9 @@ func (s *starter) logs(set settings, g *gate, p *OTLPPipeline) error {
 }
 
 // limits reads the OTEL_BSP_* or OTEL_BLRP_* variables.
-func (s *starter) limits(prefix string) limits {
+func (s *starter) limits(prefix string) queueLimits {
 	const most = 1_000_000
-	l := limits{
+	l := queueLimits{
 		bytes: s.config.queueBytes(s.vars),
 		delay: s.vars.Milliseconds(prefix+"_SCHEDULE_DELAY", time.Second, time.Millisecond),
 		items: s.vars.Int(prefix+"_MAX_QUEUE_SIZE", 65_536, 1, most),

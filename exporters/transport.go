@@ -2,6 +2,7 @@ package exporters
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,11 +32,15 @@ const (
 	userAgent   = "otelmon-OTLP-Exporter-Go/" + telemetry.Version
 )
 
-// methods of the OTLP services, by signal.
-var methods = map[string]string{
-	signalTraces:  "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
-	signalMetrics: "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
-	signalLogs:    "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+// method returns the OTLP service's for a signal.
+func method(signal string) string {
+	switch signal {
+	case signalTraces:
+		return "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+	case signalLogs:
+		return "/opentelemetry.proto.collector.logs.v1.LogsService/Export"
+	}
+	return "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"
 }
 
 // transport is one connection, shared by the signals that use the same
@@ -50,7 +55,7 @@ type transport struct {
 }
 
 func newTransport(s settings, log *diag.Log) (*transport, error) {
-	t := &transport{health: &health{address: s.endpoint.address, log: log}}
+	t := &transport{health: newHealth(s.endpoint.address, log)}
 	t.closed, t.close = context.WithCancel(context.Background())
 	t.users.Store(1)
 	if s.endpoint.protocol == protocolHTTP {
@@ -144,31 +149,31 @@ func (t *transport) roundTripper(s settings) *http.Transport {
 // that nobody configured.
 func refuseRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-// call makes one attempt to deliver an encoded request, and returns the answer.
-// The first one fails at once where nobody listens, and says why; one made again
-// waits for the connection as long as it may, and so is there when the peer is.
-func (t *transport) call(ctx context.Context, s *sender, body []byte, again bool) ([]byte, *failure) {
+// call makes one attempt to deliver an encoded request. The first one fails at
+// once where nobody listens, and says why; one made again waits for the
+// connection as long as it may, and so is there when the peer is.
+func (t *transport) call(ctx context.Context, s *sender, body []byte, again bool) outcome {
 	if t.closed.Err() != nil {
-		return nil, connectionFailure(errors.New("the connection was given up"))
+		return outcome{failure: connectionFailure(errors.New("the connection was given up"))}
 	}
 	if t.conn == nil {
 		return t.post(ctx, s, body)
 	}
 	var reply []byte
 	ctx = metadata.NewOutgoingContext(ctx, metadata.New(s.settings.headers))
-	if err := t.conn.Invoke(ctx, methods[s.signal], body, &reply, grpc.WaitForReady(again)); err != nil {
-		return nil, grpcFailure(err)
+	if err := t.conn.Invoke(ctx, method(s.signal), body, &reply, grpc.WaitForReady(again)); err != nil {
+		return outcome{failure: grpcFailure(err)}
 	}
-	return reply, nil
+	return answered(reply)
 }
 
-func (t *transport) post(ctx context.Context, s *sender, body []byte) ([]byte, *failure) {
+func (t *transport) post(ctx context.Context, s *sender, body []byte) outcome {
 	if s.settings.gzip {
 		body = s.compress(body)
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, s.settings.endpoint.url(), bytes.NewReader(body))
-	if err != nil {
-		return nil, &failure{reason: lostBadResponse, err: err} // the endpoint was parsed before
+	if err != nil { // the endpoint was parsed before
+		return outcome{failure: &failure{reason: lostBadResponse, err: err}}
 	}
 	request.Header.Set("Content-Type", contentType)
 	request.Header.Set("User-Agent", userAgent)
@@ -180,20 +185,10 @@ func (t *transport) post(ctx context.Context, s *sender, body []byte) ([]byte, *
 	}
 	response, err := t.client.Do(request)
 	if err != nil {
-		return nil, connectionFailure(err)
+		return outcome{failure: connectionFailure(err)}
 	}
 	defer response.Body.Close()
-	reply, err := readReply(response.Body)
-	if f := httpFailure(response, reply); f != nil {
-		return nil, f
-	}
-	if err != nil {
-		return nil, &failure{reason: lostBadResponse, err: fmt.Errorf("reading the answer: %w", err)}
-	}
-	if response.Header.Get("Content-Type") != contentType {
-		return nil, nil
-	}
-	return reply, nil
+	return httpOutcome(response)
 }
 
 // reconnect has a broken connection tried again now, so that it comes back no
@@ -230,22 +225,35 @@ func brief(err error) string {
 }
 
 // plain returns what went wrong without the layers that gRPC and net/http wrap
-// around it.
+// around it, in one line.
 func plain(err error) string {
 	text := err.Error()
 	var grpcError interface{ GRPCStatus() *status.Status }
 	var urlError *url.Error
 	switch {
 	case errors.As(err, &grpcError):
-		text = grpcError.GRPCStatus().Message()
+		s := grpcError.GRPCStatus()
+		text = cmp.Or(s.Message(), s.Code().String())
 	case errors.As(err, &urlError):
 		text = urlError.Err.Error()
 	}
 	for _, layer := range []string{"latest balancer error: ", `connection error: desc = "`, "transport: "} {
-		text = strings.TrimPrefix(text, layer)
+		if inner, ok := strings.CutPrefix(text, layer); ok {
+			text = strings.TrimSuffix(inner, `"`)
+		}
 	}
-	if strings.Contains(text, "produced zero addresses") {
-		return "the name of the endpoint does not resolve" // as gRPC does not say
+	return strings.Join(strings.Fields(text), " ") + hint(text)
+}
+
+// hint says what an error means that comes from a usual mistake.
+func hint(text string) string {
+	switch {
+	case strings.Contains(text, "produced zero addresses"):
+		return " (the name does not resolve)"
+	case strings.Contains(text, "malformed HTTP response"), strings.Contains(text, "readLoopPeekFailLocked"):
+		return " (is it a port for gRPC?)"
+	case strings.Contains(text, "http2: frame too large"), strings.Contains(text, "error reading server preface"):
+		return " (is it a port for HTTP?)"
 	}
-	return strings.TrimSuffix(text, `"`)
+	return ""
 }

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode"
 
@@ -21,6 +22,9 @@ const Every = time.Minute
 // prefix tells these lines from the service's own.
 const prefix = "otelmon: "
 
+// patience is how long a line may take to be written.
+const patience = time.Second
+
 // maxClasses bounds the memory of a Log; further classes share one.
 const maxClasses = 100
 
@@ -28,6 +32,8 @@ const maxClasses = 100
 type Log struct {
 	logger *slog.Logger
 	now    func() time.Time
+
+	hanging atomic.Bool // the handler does not return
 
 	mu      sync.Mutex
 	classes map[string]*class
@@ -68,6 +74,25 @@ func (l *Log) Error(class, message string, args ...any) {
 	l.write(slog.LevelError, class, message, args)
 }
 
+// Try writes a line of the given class and reports whether one was due. Other
+// than a line of the other methods, one that was not due is not counted: it is
+// tried again.
+func (l *Log) Try(level slog.Level, class, message string, args ...any) bool {
+	if !l.Due(class) {
+		return false
+	}
+	l.write(level, class, message, args)
+	return true
+}
+
+// Due reports whether a line of the class would be written now.
+func (l *Log) Due(name string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c, known := l.classes[name]
+	return !known || l.now().Sub(c.last) >= Every
+}
+
 func (l *Log) write(level slog.Level, class, message string, args []any) {
 	suppressed, due := l.due(class)
 	if !due {
@@ -79,11 +104,41 @@ func (l *Log) write(level slog.Level, class, message string, args []any) {
 	if suppressed > 0 {
 		args = append(args, slog.Int("suppressed", suppressed))
 	}
-	// Lines come from goroutines of the SDK, where a handler that panics would
-	// end the process.
-	defer func() { _ = recover() }()
-	ctx := context.WithValue(context.Background(), ownKey{}, true)
-	l.target().Log(ctx, level, prefix+message, args...)
+	l.hand(level, message, args)
+}
+
+// hand gives a line to the handler and waits for it, but not for long: who
+// writes the line has telemetry to deliver. While the handler hangs, lines are
+// left out.
+func (l *Log) hand(level slog.Level, message string, args []any) {
+	if l.hanging.Load() {
+		return
+	}
+	written := make(chan struct{})
+	go func() {
+		defer l.hanging.Store(false)
+		defer close(written)
+		defer func() { _ = recover() }() // a handler that panics would end the process
+		ctx := context.WithValue(context.Background(), ownKey{}, true)
+		l.target().Log(ctx, level, prefix+message, args...)
+	}()
+	late := time.NewTimer(patience)
+	defer late.Stop()
+	select {
+	case <-written:
+	case <-late.C:
+		l.leave(written)
+	}
+}
+
+// leave marks the handler as hanging, unless it has just returned.
+func (l *Log) leave(written <-chan struct{}) {
+	l.hanging.Store(true)
+	select {
+	case <-written:
+		l.hanging.Store(false)
+	default:
+	}
 }
 
 // short cuts long texts: an error may quote a page of a peer's, or a thousand

@@ -92,7 +92,7 @@ var batching = []Variable{
 	{"OTEL_BLRP_EXPORT_TIMEOUT", "milliseconds, 1 to 86400000", "600000", "Retry window of a batch of log records. The specification has 30000."},
 	{"OTEL_BLRP_MAX_QUEUE_SIZE", "a number, 1 to 1000000", "65536", "Log records that may wait, within the memory of the queue. The specification has 2048."},
 	{"OTEL_BLRP_MAX_EXPORT_BATCH_SIZE", "a number, 1 to 1000000, at most the queue size", "512", "Log records in one batch."},
-	{"OTELMON_OTLP_QUEUE_BYTES", "bytes, 1048576 to 68719476736", "67108864", "Memory that waiting spans and log records may take together."},
+	{"OTELMON_OTLP_QUEUE_BYTES", "bytes, 131072 to 2147483647", "67108864", "Memory that waiting spans and log records may take together."},
 }
 
 var limits = []Variable{
