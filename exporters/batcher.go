@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/otelmon/toolkit/internal/otlp"
+	"github.com/otelmon/toolkit/internal/telemetry"
 )
 
 // batcher sends what is in a queue, batch by batch.
@@ -88,7 +89,7 @@ func (b *batcher) deliver(items []otlp.Item) {
 	switch {
 	case o.failure == nil:
 		b.refusedAlone = math.MinInt32 // never hopeless
-	case o.failure.reason != lostTooLarge:
+	case o.failure.reason != telemetry.LostTooLarge:
 	case len(items) == 1:
 		b.refusedAlone++
 	case b.refusedAlone < hopeless:

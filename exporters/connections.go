@@ -22,9 +22,9 @@ const (
 	// maxStreams bounds the requests at a time of one HTTP/2 connection: enough
 	// for a browser, and no way around maxConnections.
 	maxStreams = 8
-	// grace is how long a connection may be in one state before it can be closed
+	// connectionGrace is how long a connection may be in one state before it can be closed
 	// to make room. A scrape reaches the next state sooner, even when many come.
-	grace = 500 * time.Millisecond
+	connectionGrace = 500 * time.Millisecond
 )
 
 // connections keeps the open connections at a limit: when one more comes, the
@@ -112,8 +112,8 @@ func (c *connections) makeRoom() {
 // one.
 func (c *connections) closeOldest() time.Duration {
 	oldest, age := c.oldest()
-	if age < grace {
-		return grace - age
+	if age < connectionGrace {
+		return connectionGrace - age
 	}
 	delete(c.since, oldest)
 	if secure, ok := oldest.(*tls.Conn); ok {

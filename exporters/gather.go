@@ -100,16 +100,16 @@ func (f *failures) slowReader() {
 // long as the provider lives, and is to be called once; a provider that the
 // Reader belongs to shows the counts on the page itself.
 func (s *PrometheusServer) Observe(provider metric.MeterProvider) error {
-	meter := provider.Meter(telemetry.Scope+"/exporters", metric.WithInstrumentationVersion(telemetry.Version), metric.WithSchemaURL(telemetry.SchemaURL))
+	meter := telemetry.Meter(provider, "exporters")
 	_, err := meter.Int64ObservableCounter(telemetry.ScrapeFailures,
 		metric.WithUnit("{failure}"),
 		metric.WithDescription("What scrapes of the metrics page could not show, by reason."),
 		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
 			for errorType, count := range map[string]*atomic.Int64{
-				"invalid_metric": &s.failures.invalid,
-				"panic":          &s.failures.panics,
-				"timeout":        &s.failures.timeouts,
-				"slow_reader":    &s.failures.slows,
+				telemetry.ScrapeInvalidMetric: &s.failures.invalid,
+				telemetry.ErrorPanic:          &s.failures.panics,
+				telemetry.ErrorTimeout:        &s.failures.timeouts,
+				telemetry.ScrapeSlowReader:    &s.failures.slows,
 			} {
 				o.Observe(count.Load(), metric.WithAttributes(telemetry.ErrorType.String(errorType)))
 			}

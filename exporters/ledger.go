@@ -7,19 +7,6 @@ import (
 	"time"
 )
 
-// Reasons for a loss, as values of error.type; a refusal has its status code
-// instead, such as UNAUTHENTICATED or 401.
-const (
-	lostQueueFull   = "queue_full"       // the oldest made room for newer ones
-	lostTooLarge    = "too_large"        // one item alone exceeds a request
-	lostShutdown    = "shutdown"         // not delivered when the time to end was over, or came later
-	lostExpired     = "expired"          // the retry window was over
-	lostRejected    = "rejected"         // the peer took the rest of the request
-	lostBadResponse = "invalid_response" // the peer's answer makes no sense, it may have stored the items
-	lostEncoding    = "encoding"         // it cannot be expressed in OTLP
-	lostCanceled    = "canceled"         // the time of a flush of metrics was over; the next export carries them
-)
-
 // ledger accounts for the items of one signal: spans, log records or data
 // points of metrics. Each that was accepted is at any moment exactly one of
 // queued, dropped, in flight, acknowledged and failed.

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/otelmon/toolkit/internal/repair"
+	"github.com/otelmon/toolkit/internal/telemetry"
 )
 
 func (s *starter) metrics(ctx context.Context, set settings, g *gate, p *OTLPPipeline) error {
@@ -158,7 +159,7 @@ func (e *metricExporter) Export(ctx context.Context, metrics *metricdata.Resourc
 	}
 	o := outcome{}
 	if err != nil {
-		o.failure = &failure{reason: lostEncoding, err: err}
+		o.failure = &failure{reason: telemetry.LostEncoding, err: err}
 	}
 	e.ledger.begin(pointsOf(request))
 	lost, sent := e.deliver(ctx, request)
@@ -181,7 +182,7 @@ func (e *metricExporter) deliver(ctx context.Context, request *colmetrics.Export
 		return 0, outcome{}
 	}
 	o = e.try(ctx, request)
-	if o.reason() != lostTooLarge || points == 1 {
+	if o.reason() != telemetry.LostTooLarge || points == 1 {
 		e.ledger.settle(points, o)
 		return o.lost(points), o
 	}
@@ -198,13 +199,13 @@ func (e *metricExporter) try(ctx context.Context, request *colmetrics.ExportMetr
 	body, err := proto.Marshal(request)
 	switch {
 	case err != nil:
-		return outcome{failure: &failure{reason: lostEncoding, err: fmt.Errorf("encoding metrics: %w", err)}}
+		return outcome{failure: &failure{reason: telemetry.LostEncoding, err: fmt.Errorf("encoding metrics: %w", err)}}
 	case len(body) > requestBytes:
-		return outcome{failure: &failure{reason: lostTooLarge, err: fmt.Errorf("a request of %d bytes", len(body))}}
+		return outcome{failure: &failure{reason: telemetry.LostTooLarge, err: fmt.Errorf("a request of %d bytes", len(body))}}
 	}
 	o := e.sender.send(ctx, body, nil, func() {})
-	if o.reason() == lostShutdown && e.gate.open.Err() == nil {
-		o.failure.reason = lostCanceled
+	if o.reason() == telemetry.LostShutdown && e.gate.open.Err() == nil {
+		o.failure.reason = telemetry.ErrorCanceled
 	}
 	return o
 }

@@ -25,7 +25,7 @@ import (
 // for as long as the provider lives. Two pipelines need two providers, since
 // their series would be the same.
 func (p *OTLPPipeline) Observe(meters metric.MeterProvider) error {
-	meter := meters.Meter(telemetry.Scope+"/exporters", metric.WithInstrumentationVersion(telemetry.Version), metric.WithSchemaURL(telemetry.SchemaURL))
+	meter := telemetry.Meter(meters, "exporters")
 	var errs []error
 	for _, part := range p.parts {
 		if err := part.observe(meter); err != nil {
@@ -76,7 +76,7 @@ func (p *part) observe(meter metric.Meter) error {
 	exporter := component(n.exporter, server(p.gate.transport.health.address)...)
 	o.gauge(n.inflight, n.unit, "Handed to the exporter and not answered yet.", exporter, func(c counts) int64 { return c.inflight })
 	o.outcomes(n.exported, n.unit, "Exports that ended; without error.type the Collector has them.", exporter,
-		[]string{lostRejected, lostExpired, lostTooLarge, lostBadResponse, lostShutdown},
+		[]string{telemetry.LostRejected, telemetry.LostExpired, telemetry.LostTooLarge, telemetry.LostBadResponse, telemetry.LostShutdown},
 		func(c counts) (int64, map[string]int64) { return c.acknowledged, c.failed })
 	signal := []attribute.KeyValue{telemetry.Signal.String(p.gate.signal)}
 	o.counter(telemetry.ExportAccepted, "{item}", "Spans, log records and data points handed over to be exported.", signal, func(c counts) int64 { return c.accepted })
@@ -86,7 +86,7 @@ func (p *part) observe(meter metric.Meter) error {
 		o.gauge(n.queued, n.unit, "Waiting in the queue.", processor, func(c counts) int64 { return c.queued })
 		o.gauge(n.capacity, n.unit, "Most that may wait in the queue.", processor, func(counts) int64 { return int64(p.queue.items) })
 		o.outcomes(n.processed, n.unit, "Left the queue; without error.type to the exporter.", processor,
-			[]string{lostQueueFull, lostTooLarge, lostShutdown},
+			[]string{telemetry.LostQueueFull, telemetry.LostTooLarge, telemetry.LostShutdown},
 			func(c counts) (int64, map[string]int64) { return c.handed(), c.dropped })
 		o.gauge(telemetry.ExportQueueBytes, "By", "Memory of what waits or is in flight.", signal, func(c counts) int64 { return c.queueBytes })
 		o.gauge(telemetry.ExportQueueCapacity, "By", "Most memory of what waits or is in flight.", signal, func(counts) int64 { return int64(p.queue.bytes) })

@@ -41,7 +41,7 @@ func (o outcome) reason() string {
 	if o.failure != nil {
 		return o.failure.reason
 	}
-	return lostRejected
+	return telemetry.LostRejected
 }
 
 // lost returns how many of n items did not arrive, as far as is known.
@@ -57,7 +57,7 @@ func (o outcome) err() error {
 	case o.failure != nil:
 		return o.failure.err
 	case o.rejected > 0:
-		return fmt.Errorf("%s: %s", lostRejected, o.message)
+		return fmt.Errorf("%s: %s", telemetry.LostRejected, o.message)
 	}
 	return nil
 }
@@ -85,9 +85,9 @@ func grpcFailure(err error) *failure {
 		larger := strings.Contains(message, "larger than") || strings.Contains(message, "exceeds maximum")
 		switch {
 		case larger && strings.HasSuffix(strings.TrimSuffix(message, ")"), strconv.Itoa(replyBytes)):
-			f.reason = lostBadResponse
+			f.reason = telemetry.LostBadResponse
 		case larger:
-			f.reason = lostTooLarge
+			f.reason = telemetry.LostTooLarge
 		default:
 			f.retry = true
 		}
@@ -126,7 +126,7 @@ func httpOutcome(response *http.Response) outcome {
 	f := &failure{reason: strconv.Itoa(code)}
 	switch {
 	case code < 300 && errors.Is(err, errTooLong):
-		return outcome{failure: &failure{reason: lostBadResponse, err: err}}
+		return outcome{failure: &failure{reason: telemetry.LostBadResponse, err: err}}
 	case code < 300 && err != nil: // it may come again
 		return outcome{failure: connectionFailure(fmt.Errorf("reading the answer: %w", err))}
 	case code < 300:
@@ -138,7 +138,7 @@ func httpOutcome(response *http.Response) outcome {
 		f.retry = true
 		f.after = retryAfter(response.Header.Get("Retry-After"), time.Now())
 	case code == http.StatusRequestEntityTooLarge:
-		f.reason = lostTooLarge
+		f.reason = telemetry.LostTooLarge
 	case code >= 600:
 		f.reason = telemetry.Other
 	}
@@ -163,7 +163,7 @@ func httpAnswered(response *http.Response, body []byte) outcome {
 			return outcome{rejected: reply.rejected(), message: reply.PartialSuccess.ErrorMessage}
 		}
 	}
-	return outcome{failure: &failure{reason: lostBadResponse, err: fmt.Errorf("%s with %d bytes of %q: is it an OTLP endpoint?", response.Status, len(body), kind)}}
+	return outcome{failure: &failure{reason: telemetry.LostBadResponse, err: fmt.Errorf("%s with %d bytes of %q: is it an OTLP endpoint?", response.Status, len(body), kind)}}
 }
 
 // jsonReply is an Export*ServiceResponse in OTLP's JSON, where a number may be a
@@ -190,7 +190,7 @@ func (r jsonReply) rejected() (sum int64) {
 func answered(reply []byte) outcome {
 	rejected, message, err := otlp.Rejected(reply)
 	if err != nil {
-		return outcome{failure: &failure{reason: lostBadResponse, err: errors.New("the answer is no OTLP response: is it an OTLP endpoint?")}}
+		return outcome{failure: &failure{reason: telemetry.LostBadResponse, err: errors.New("the answer is no OTLP response: is it an OTLP endpoint?")}}
 	}
 	return outcome{rejected: rejected, message: message}
 }

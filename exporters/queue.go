@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/otelmon/toolkit/internal/otlp"
+	"github.com/otelmon/toolkit/internal/telemetry"
 )
 
 // requestBytes is the size that no request exceeds: below the 4 MiB that gRPC
@@ -72,16 +73,16 @@ func (q *queue) add(item otlp.Item) bool {
 	size := footprint(item)
 	switch {
 	case q.closed:
-		return q.drop(lostShutdown, 1)
+		return q.drop(telemetry.LostShutdown, 1)
 	case item.Size()+item.Origin.Size() > requestBytes || size > int64(q.bytes):
-		return q.drop(lostTooLarge, 1)
+		return q.drop(telemetry.LostTooLarge, 1)
 	case q.inflightBytes+size > int64(q.bytes): // nothing that waits could make room
-		return q.drop(lostQueueFull, 1)
+		return q.drop(telemetry.LostQueueFull, 1)
 	}
 	lossy := false
 	for q.queued > 0 && (q.queued >= int64(q.items) || q.queueBytes+size > int64(q.bytes)) {
 		q.queueBytes -= footprint(q.pop())
-		lossy = q.drop(lostQueueFull, 1) || lossy
+		lossy = q.drop(telemetry.LostQueueFull, 1) || lossy
 	}
 	before := q.queueBytes
 	if q.queued == 0 {
@@ -240,7 +241,7 @@ func (q *queue) abandon(reason error) {
 	defer q.mu.Unlock()
 	q.closed = true
 	if q.queued > 0 {
-		q.drop(lostShutdown, q.queued)
+		q.drop(telemetry.LostShutdown, q.queued)
 		q.err = reason
 	}
 	for q.queued > 0 {

@@ -12,8 +12,8 @@ import (
 // MaxConnections is maxConnections.
 const MaxConnections = maxConnections
 
-// Grace is grace.
-const Grace = grace
+// Grace is connectionGrace.
+const Grace = connectionGrace
 
 // PageTimeout is pageTimeout.
 const PageTimeout = pageTimeout

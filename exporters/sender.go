@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+
+	"github.com/otelmon/toolkit/internal/telemetry"
 )
 
 // Waits between two attempts of one request.
@@ -75,11 +77,11 @@ func (s *sender) send(ctx context.Context, body []byte, changed <-chan struct{},
 		if last.after > 0 { // also when the peer takes other requests
 			wait, back = max(wait, last.after), nil
 		}
-		last.reason = lostShutdown
+		last.reason = telemetry.LostShutdown
 		if !pause(ctx, min(wait, time.Until(deadline)), back, changed, idle) {
 			return o
 		}
-		last.reason = lostExpired
+		last.reason = telemetry.LostExpired
 		if time.Until(deadline) <= 0 {
 			s.transport.health.giveUp(s.signal)
 			return o
@@ -127,7 +129,7 @@ func (s *sender) attempt(ctx context.Context, body []byte, again bool, timeout t
 	defer cancel()
 	o := s.transport.call(bounded, s, body, again)
 	if o.failure != nil && ctx.Err() != nil { // says nothing about the peer
-		return outcome{failure: &failure{reason: lostShutdown, err: fmt.Errorf("no answer in time: %w", ctx.Err())}}
+		return outcome{failure: &failure{reason: telemetry.LostShutdown, err: fmt.Errorf("no answer in time: %w", ctx.Err())}}
 	}
 	o.message = s.secrets.Replace(o.message)
 	var noAnswer error

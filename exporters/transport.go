@@ -173,7 +173,7 @@ func (t *transport) post(ctx context.Context, s *sender, body []byte) outcome {
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, s.settings.endpoint.url(), bytes.NewReader(body))
 	if err != nil { // the endpoint was parsed before
-		return outcome{failure: &failure{reason: lostBadResponse, err: err}}
+		return outcome{failure: &failure{reason: telemetry.LostBadResponse, err: err}}
 	}
 	request.Header.Set("Content-Type", contentType)
 	request.Header.Set("User-Agent", userAgent)

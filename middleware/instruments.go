@@ -16,8 +16,7 @@ func newMeter(provider metric.MeterProvider) metric.Meter {
 	if provider == nil {
 		provider = otel.GetMeterProvider()
 	}
-	return provider.Meter(telemetry.MiddlewareScope,
-		metric.WithInstrumentationVersion(telemetry.Version), metric.WithSchemaURL(telemetry.SchemaURL))
+	return telemetry.Meter(provider, "middleware")
 }
 
 // instruments are those of one side, server or client.

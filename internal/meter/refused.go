@@ -59,7 +59,7 @@ type cause struct{ subject, errorType string }
 const maxCauses = 100
 
 func newTally(next metric.MeterProvider, name, unit, description string, key attribute.Key) *tally {
-	m := next.Meter(telemetry.Scope, metric.WithInstrumentationVersion(telemetry.Version), metric.WithSchemaURL(telemetry.SchemaURL))
+	m := telemetry.Meter(next, "meter")
 	counter, err := m.Int64Counter(name, metric.WithUnit(unit), metric.WithDescription(description))
 	if err != nil {
 		counter = noop.Int64Counter{}

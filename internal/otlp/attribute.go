@@ -24,6 +24,10 @@ const (
 	values protowire.Number = 1
 )
 
+// maxDepth bounds lists in lists: those who read the request refuse all of it
+// when messages in messages are too many, some from 100 on. A list takes two, a map three.
+const maxDepth = 30
+
 func (m *message) attributes(field protowire.Number, all []attribute.KeyValue) {
 	for _, kv := range all {
 		m.attribute(field, kv)
@@ -62,18 +66,31 @@ func (m *message) anyValue(field protowire.Number, v attribute.Value) {
 		m.stringValue(v.AsString())
 	case attribute.BYTESLICE:
 		m.bytesValue(v.AsByteSlice())
-	case attribute.MAP:
-		list := m.begin(anyValueKvlist)
-		m.attributes(values, v.AsMap())
-		m.end(list)
-	case attribute.BOOLSLICE, attribute.INT64SLICE, attribute.FLOAT64SLICE, attribute.STRINGSLICE, attribute.SLICE:
-		list := m.begin(anyValueArray)
-		m.elements(v)
-		m.end(list)
+	case attribute.MAP, attribute.BOOLSLICE, attribute.INT64SLICE, attribute.FLOAT64SLICE, attribute.STRINGSLICE, attribute.SLICE:
+		m.nested(v)
 	default:
 		m.stringValue("INVALID")
 	}
 	m.end(start)
+}
+
+// nested writes a list or a map, unless it is too deep.
+func (m *message) nested(v attribute.Value) {
+	if m.depth == maxDepth {
+		m.cut++
+		return
+	}
+	m.depth++
+	defer func() { m.depth-- }()
+	if v.Type() == attribute.MAP {
+		list := m.begin(anyValueKvlist)
+		m.attributes(values, v.AsMap())
+		m.end(list)
+		return
+	}
+	list := m.begin(anyValueArray)
+	m.elements(v)
+	m.end(list)
 }
 
 func (m *message) stringValue(s string) {

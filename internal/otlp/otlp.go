@@ -25,7 +25,9 @@ import (
 // then cut to ValueBytes bytes, at the border of a character. Names, keys, status
 // descriptions and the bodies of log records are never cut.
 //
-// The zero value cuts nothing. Safe for concurrent use.
+// Lists and maps that are more than 30 deep in others are left empty, and count as cut.
+//
+// The zero value cuts nothing else. Safe for concurrent use.
 type Encoder struct {
 	// ValueBytes is the most bytes that a value keeps. Zero or less: no limit.
 	ValueBytes int
@@ -45,6 +47,7 @@ type message struct {
 	bytes      []byte
 	valueBytes int // the most bytes of a value
 	cut        int // how many values had more
+	depth      int // of the list or map that is written
 }
 
 func (m *message) varint(field protowire.Number, v uint64) {

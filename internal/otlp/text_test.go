@@ -16,6 +16,8 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/otelmon/toolkit/internal/otlp"
 )
@@ -222,3 +224,30 @@ func fuzz(f *testing.F, check func(testing.TB, sample, int)) {
 func FuzzSpan(f *testing.F) { fuzz(f, checkSpan) }
 
 func FuzzLogRecord(f *testing.F) { fuzz(f, checkLogRecord) }
+
+// Readers refuse a whole request for one value that is too deep.
+func TestValuesAreNotTooDeep(t *testing.T) {
+	t.Parallel()
+	const levels = 20_000
+	list, table := attribute.StringValue("inside"), attribute.StringValue("inside")
+	for range levels {
+		list, table = attribute.SliceValue(list), attribute.MapValue(attribute.KeyValue{Key: "k", Value: table})
+	}
+	for name, value := range map[string]attribute.Value{"lists": list, "maps": table} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			span := tracetest.SpanStub{Attributes: []attribute.KeyValue{{Key: "deep", Value: value}, attribute.Int("after", 1)}}.Snapshot()
+			message, cut := otlp.Encoder{}.AppendSpan(nil, span)
+			if cut != 1 {
+				t.Errorf("%d values were cut, want 1", cut)
+			}
+			var read tracepb.Span
+			if err := (proto.UnmarshalOptions{RecursionLimit: 97}).Unmarshal(message, &read); err != nil {
+				t.Fatal(err)
+			}
+			if got := read.GetAttributes(); len(got) != 2 || got[1].GetKey() != "after" {
+				t.Errorf("got %d attributes, want the other one, too", len(got))
+			}
+		})
+	}
+}

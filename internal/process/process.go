@@ -55,7 +55,7 @@ func Observe(ctx context.Context, provider metric.MeterProvider) error {
 	if err != nil {
 		return fmt.Errorf("looking at the own process: %w", err)
 	}
-	meter := provider.Meter(telemetry.Scope+"/process", metric.WithInstrumentationVersion(telemetry.Version), metric.WithSchemaURL(telemetry.SchemaURL))
+	meter := telemetry.Meter(provider, "process")
 	in, err := newInstruments(meter)
 	if err != nil {
 		return err

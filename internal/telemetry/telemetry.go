@@ -5,6 +5,7 @@ package telemetry
 
 import (
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 )
 
@@ -206,3 +207,26 @@ const (
 	// MetricScope is the instrumentation scope of a callback.
 	MetricScope = attribute.Key("otelmon.metric.scope")
 )
+
+// Values of ErrorType for telemetry that is lost on its way to a Collector; a
+// refusal has its status code instead, such as UNAUTHENTICATED or 401.
+const (
+	LostQueueFull   = "queue_full"       // the oldest made room for newer ones
+	LostTooLarge    = "too_large"        // one item alone exceeds a request
+	LostShutdown    = "shutdown"         // not delivered when the time to end was over, or came later
+	LostExpired     = "expired"          // the retry window was over
+	LostRejected    = "rejected"         // the peer took the rest of the request
+	LostBadResponse = "invalid_response" // the peer's answer makes no sense, it may have stored the items
+	LostEncoding    = "encoding"         // it cannot be expressed in OTLP
+)
+
+// Values of ErrorType for scrapes that were not what they should have been.
+const (
+	ScrapeInvalidMetric = "invalid_metric" // a series was left out
+	ScrapeSlowReader    = "slow_reader"
+)
+
+// Meter returns the toolkit's meter for one of its parts, such as "exporters".
+func Meter(provider metric.MeterProvider, part string) metric.Meter {
+	return provider.Meter(Scope+"/"+part, metric.WithInstrumentationVersion(Version), metric.WithSchemaURL(SchemaURL))
+}

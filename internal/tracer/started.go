@@ -45,7 +45,7 @@ func (s *started) count(parent trace.SpanContext, decision sdktrace.SamplingDeci
 // leaves a span after all because it was rescued. A pair of attributes has no
 // series before it occurs.
 func (p *Provider) Observe(meters metric.MeterProvider) error {
-	m := meters.Meter(telemetry.Scope, metric.WithInstrumentationVersion(telemetry.Version), metric.WithSchemaURL(telemetry.SchemaURL))
+	m := telemetry.Meter(meters, "tracer")
 	var options [len(origins)][len(results)]metric.MeasurementOption
 	for i, origin := range origins {
 		for j, result := range results {
