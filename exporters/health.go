@@ -41,7 +41,7 @@ type health struct {
 }
 
 type signalHealth struct {
-	down    bool           // its last attempt got no answer
+	failed  time.Time      // when its last attempt got no answer; zero if it did
 	refused time.Time      // when its last answer refused something; zero if it did not
 	lost    map[string]int // since trouble began, by reason
 }
@@ -74,33 +74,26 @@ func (h *health) attempt(signal string, err error, refused bool) {
 	defer h.mu.Unlock()
 	s, now := h.of(signal), time.Now()
 	if err != nil {
-		s.down, h.outage, h.problem, h.until = true, true, err, time.Time{}
+		s.failed, h.outage, h.problem, h.until = now, true, err, time.Time{}
 		if h.since.IsZero() {
 			h.since = now
 		}
 		h.tellFailing(signal)
 		return
 	}
-	if s.down { // the others need not wait
+	if !s.failed.IsZero() { // the others need not wait
 		close(h.returned)
 		h.returned = make(chan struct{})
 	}
-	h.reached, s.down, s.refused = true, false, time.Time{}
+	h.reached, s.failed, s.refused = true, time.Time{}, time.Time{}
 	if refused {
 		s.refused = now
 		return
 	}
 	if h.until.IsZero() && h.over(now) {
-		h.until = now
+		h.until, h.problem = now, nil
 	}
 	h.tellRecovered()
-}
-
-// giveUp is told of the end of a request whose last attempt got no answer.
-func (h *health) giveUp(signal string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.of(signal).down = false
 }
 
 // over reports whether a delivery ends the trouble. The mutex is held.
@@ -108,14 +101,12 @@ func (h *health) over(now time.Time) bool {
 	if h.since.IsZero() {
 		return false
 	}
-	quiet := now.Sub(h.lastLoss) >= calm
 	for _, s := range h.signals {
-		if s.down {
+		if now.Sub(s.failed) < lenient || s.lost != nil && now.Sub(s.refused) < lenient {
 			return false
 		}
-		quiet = quiet && now.Sub(s.refused) >= lenient
 	}
-	return h.outage || quiet
+	return h.outage || now.Sub(h.lastLoss) >= calm
 }
 
 // tellFailing is called with the mutex held, as the next one: lines of two
@@ -128,8 +119,12 @@ func (h *health) tellFailing(signal string) {
 }
 
 func (h *health) tellRecovered() {
-	if h.until.IsZero() || !h.log.Try(slog.LevelInfo, "recovered "+h.address, "recovered, telemetry is delivered again",
-		"endpoint", h.address, "after", h.until.Sub(h.since).Round(time.Millisecond).String(), "lost", h.lostText()) {
+	if h.until.IsZero() {
+		return
+	}
+	lost := h.lostText()
+	if (h.told || lost != "0") && !h.log.Try(slog.LevelInfo, "recovered "+h.address, "recovered, telemetry is delivered again",
+		"endpoint", h.address, "after", h.until.Sub(h.since).Round(time.Millisecond).String(), "lost", lost) {
 		return
 	}
 	h.since, h.until, h.outage, h.told, h.problem = time.Time{}, time.Time{}, false, false, nil
@@ -179,11 +174,15 @@ func (h *health) lose(signal string, lost map[string]int, err error) {
 	for reason, n := range lost {
 		add(&s.lost, reason, n)
 	}
+	h.tellLoss(signal, message, err)
+}
+
+func (h *health) tellLoss(signal, message string, err error) {
 	class := "loss " + h.address + " " + signal
 	if !h.log.Due(class) {
 		return
 	}
-	args := []any{"endpoint", h.address, "signal", signal, "lost", byReason(s.lost)}
+	args := []any{"endpoint", h.address, "signal", signal, "lost", byReason(h.of(signal).lost)}
 	if err == nil {
 		err = h.problem
 	}
@@ -204,7 +203,7 @@ func (h *health) state() (reached bool, problem error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, s := range h.signals {
-		if s.down {
+		if !s.failed.IsZero() {
 			return h.reached, h.problem
 		}
 	}

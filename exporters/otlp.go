@@ -26,8 +26,8 @@ import (
 // undeliverable.
 //
 // Spans and log records are encoded as they end and wait in a queue for each,
-// which is bounded in items and in memory and never blocks: the oldest make room for the
-// newest. Requests have at most 3.5 MiB. A request is tried again, 1 s to 5 s
+// which is bounded in items and in memory and never blocks: the oldest make room
+// for the newest. Requests have at most 3.5 MiB. A request is tried again, 1 s to 5 s
 // apart or as the peer asks, until the retry window is over; what is refused
 // for good is dropped at once. Every item is accounted for, see
 // [OTLPPipeline.Observe].
@@ -119,10 +119,9 @@ const DefaultMaxValueBytes = 4096
 // OTLPPipeline is a running push. Its parts are registered with the SDK's
 // providers, whose Shutdown ends them: that bounds every export by its context,
 // running ones included, and closes the connections. What comes later is
-// counted as lost. A Collector that has
-// refused every attempt so far is given one second of it, so that a program
-// without one ends promptly. A part is nil when its signal is disabled or could
-// not be started.
+// counted as lost. A Collector that has never answered is given one second of
+// it, so that a program without one ends promptly. A part is nil when its signal
+// is disabled or could not be started.
 //
 // What is not delivered is no error of the providers, which would print each:
 // Losses tells it, and Shutdown. Methods are safe for concurrent use.

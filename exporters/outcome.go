@@ -67,7 +67,6 @@ type failure struct {
 	reason string
 	retry  bool          // another attempt makes sense
 	after  time.Duration // how long the peer wants to be left alone
-	slow   bool          // there was no answer within the time of the attempt
 	err    error
 }
 

@@ -28,6 +28,7 @@ type sender struct {
 	transport *transport
 	secrets   *strings.Replacer
 	zip       *gzip.Writer // has tables of a megabyte
+	slow      bool         // the last attempt took longer than the timeout
 }
 
 func newSender(signal string, s settings, t *transport) *sender {
@@ -61,11 +62,8 @@ func (s *sender) send(ctx context.Context, body []byte, changed <-chan struct{},
 	waits.Reset()
 	var last *failure
 	for again := false; ; again = true {
-		back, timeout := s.transport.health.back(), s.settings.timeout
-		if last != nil && last.slow {
-			timeout *= 2
-		}
-		o := s.attempt(ctx, body, again, min(timeout, time.Until(deadline)), idle)
+		back := s.transport.health.back()
+		o := s.attempt(ctx, body, again, deadline, idle)
 		if o.failure == nil || !o.failure.retry && ctx.Err() == nil {
 			return o
 		}
@@ -83,7 +81,6 @@ func (s *sender) send(ctx context.Context, body []byte, changed <-chan struct{},
 		}
 		last.reason = telemetry.LostExpired
 		if time.Until(deadline) <= 0 {
-			s.transport.health.giveUp(s.signal)
 			return o
 		}
 		s.transport.reconnect()
@@ -124,17 +121,22 @@ func (s *sender) compress(body []byte) []byte {
 
 // attempt makes one call, or another one again. It calls idle before it tells how
 // that went, so that what was lost meanwhile is part of it.
-func (s *sender) attempt(ctx context.Context, body []byte, again bool, timeout time.Duration, idle func()) outcome {
-	bounded, cancel := context.WithTimeout(ctx, timeout)
+func (s *sender) attempt(ctx context.Context, body []byte, again bool, deadline time.Time, idle func()) outcome {
+	timeout := s.settings.timeout
+	if s.slow {
+		timeout *= 2
+	}
+	bounded, cancel := context.WithTimeout(ctx, min(timeout, time.Until(deadline)))
 	defer cancel()
+	began := time.Now()
 	o := s.transport.call(bounded, s, body, again)
+	s.slow = time.Since(began) >= s.settings.timeout
 	if o.failure != nil && ctx.Err() != nil { // says nothing about the peer
 		return outcome{failure: &failure{reason: telemetry.LostShutdown, err: fmt.Errorf("no answer in time: %w", ctx.Err())}}
 	}
 	o.message = s.secrets.Replace(o.message)
 	var noAnswer error
 	if f := o.failure; f != nil {
-		f.slow = bounded.Err() != nil
 		// Before it is cut short, which could leave a part of a secret.
 		if text := plain(f.err); s.secrets.Replace(text) != text {
 			f.err = errors.New(s.secrets.Replace(text))

@@ -33,7 +33,7 @@ type Log struct {
 	logger *slog.Logger
 	now    func() time.Time
 
-	hanging atomic.Bool // the handler does not return
+	hanging atomic.Int32 // lines that the handler does not return from
 
 	mu      sync.Mutex
 	classes map[string]*class
@@ -78,24 +78,24 @@ func (l *Log) Error(class, message string, args ...any) {
 // than a line of the other methods, one that was not due is not counted: it is
 // tried again.
 func (l *Log) Try(level slog.Level, class, message string, args ...any) bool {
-	if !l.Due(class) {
-		return false
+	suppressed, due := l.due(class, false)
+	if due {
+		l.hand(level, message, args, suppressed)
 	}
-	l.write(level, class, message, args)
-	return true
-}
-
-// Due reports whether a line of the class would be written now.
-func (l *Log) Due(name string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	c, known := l.classes[name]
-	return !known || l.now().Sub(c.last) >= Every
+	return due
 }
 
 func (l *Log) write(level slog.Level, class, message string, args []any) {
-	suppressed, due := l.due(class)
-	if !due {
+	if suppressed, due := l.due(class, true); due {
+		l.hand(level, message, args, suppressed)
+	}
+}
+
+// hand gives a line to the handler and waits for it, but not for long: who
+// writes the line has telemetry to deliver. While a line hangs in the handler,
+// others are left out.
+func (l *Log) hand(level slog.Level, message string, args []any, suppressed int) {
+	if l.hanging.Load() > 0 {
 		return
 	}
 	for i, arg := range args {
@@ -104,19 +104,8 @@ func (l *Log) write(level slog.Level, class, message string, args []any) {
 	if suppressed > 0 {
 		args = append(args, slog.Int("suppressed", suppressed))
 	}
-	l.hand(level, message, args)
-}
-
-// hand gives a line to the handler and waits for it, but not for long: who
-// writes the line has telemetry to deliver. While the handler hangs, lines are
-// left out.
-func (l *Log) hand(level slog.Level, message string, args []any) {
-	if l.hanging.Load() {
-		return
-	}
 	written := make(chan struct{})
 	go func() {
-		defer l.hanging.Store(false)
 		defer close(written)
 		defer func() { _ = recover() }() // a handler that panics would end the process
 		ctx := context.WithValue(context.Background(), ownKey{}, true)
@@ -127,17 +116,11 @@ func (l *Log) hand(level slog.Level, message string, args []any) {
 	select {
 	case <-written:
 	case <-late.C:
-		l.leave(written)
-	}
-}
-
-// leave marks the handler as hanging, unless it has just returned.
-func (l *Log) leave(written <-chan struct{}) {
-	l.hanging.Store(true)
-	select {
-	case <-written:
-		l.hanging.Store(false)
-	default:
+		l.hanging.Add(1)
+		go func() {
+			<-written
+			l.hanging.Add(-1)
+		}()
 	}
 }
 
@@ -155,26 +138,44 @@ func short(arg any) any {
 	return strings.ToValidUTF8(text[:limit], "") + "..."
 }
 
-// due says whether a line may be written now, and how many were not since the
-// last one.
-func (l *Log) due(name string) (suppressed int, due bool) {
+// Due reports whether a line of the class would be written now, for those whose
+// lines cost something to make.
+func (l *Log) Due(name string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	c, known := l.classes[l.bounded(name)]
+	return !known || l.now().Sub(c.last) >= Every
+}
+
+// bounded returns the class that stands for all others once there are too many.
+// The mutex is held.
+func (l *Log) bounded(name string) string {
 	if _, known := l.classes[name]; !known && len(l.classes) >= maxClasses {
-		name = "other"
+		return "other"
 	}
+	return name
+}
+
+// due says whether a line may be written now, and how many were not since the
+// last one. One that may not is counted or not.
+func (l *Log) due(name string, count bool) (suppressed int, due bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	name = l.bounded(name)
 	c, known := l.classes[name]
 	if !known {
 		c = &class{}
 		l.classes[name] = c
 	}
 	now := l.now()
-	if known && now.Sub(c.last) < Every {
+	switch {
+	case !known || now.Sub(c.last) >= Every:
+		suppressed, c.suppressed, c.last = c.suppressed, 0, now
+		return suppressed, true
+	case count:
 		c.suppressed++
-		return 0, false
 	}
-	suppressed, c.suppressed, c.last = c.suppressed, 0, now
-	return suppressed, true
+	return 0, false
 }
 
 // Slog returns a logger whose lines are marked like the others, without a
