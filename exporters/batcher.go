@@ -93,8 +93,12 @@ func (b *batcher) deliver(items []otlp.Item) {
 	case len(items) == 1:
 		b.refusedAlone++
 	case b.refusedAlone < hopeless:
-		b.deliver(items[:len(items)/2])
-		b.deliver(items[len(items)/2:])
+		first, second := items[:len(items)/2], items[len(items)/2:]
+		if bytesOf(first) > bytesOf(second) { // one that is taken shows that there is hope
+			first, second = second, first
+		}
+		b.deliver(first)
+		b.deliver(second)
 		return
 	}
 	if lost := o.lost(int64(len(items))); lost > 0 {
@@ -102,6 +106,13 @@ func (b *batcher) deliver(items []otlp.Item) {
 	}
 	b.last = o.err()
 	b.settle(items, o)
+}
+
+func bytesOf(items []otlp.Item) (n int) {
+	for _, item := range items {
+		n += item.Size()
+	}
+	return n
 }
 
 // flush has everything sent that was added before, and waits for the outcome.

@@ -13,8 +13,8 @@ import (
 )
 
 // calm is how long nothing is to be lost, while the peer answers, for trouble
-// without an outage to be over; lenient is how long a refusal of another signal
-// stands in the way, which may not be heard of again.
+// without an outage to be over; lenient is how long another signal stands in the
+// way that got no answer or was refused, which may not be heard of again.
 const (
 	calm    = 10 * time.Second
 	lenient = 2 * time.Minute

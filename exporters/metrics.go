@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -132,6 +133,8 @@ type metricExporter struct {
 	aggregation sdkmetric.AggregationSelector
 	ledger      ledger
 
+	refusedAlone int // points of the export that were too large by themselves, while none was taken
+
 	mu    sync.Mutex
 	tally tally // of data points
 }
@@ -162,6 +165,7 @@ func (e *metricExporter) Export(ctx context.Context, metrics *metricdata.Resourc
 		o.failure = &failure{reason: telemetry.LostEncoding, err: err}
 	}
 	e.ledger.begin(pointsOf(request))
+	e.refusedAlone = 0
 	lost, sent := e.deliver(ctx, request)
 	if sent.err() != nil {
 		o = sent
@@ -182,10 +186,20 @@ func (e *metricExporter) deliver(ctx context.Context, request *colmetrics.Export
 		return 0, outcome{}
 	}
 	o = e.try(ctx, request)
-	if o.reason() != telemetry.LostTooLarge || points == 1 {
-		e.ledger.settle(points, o)
-		return o.lost(points), o
+	switch {
+	case o.failure == nil:
+		e.refusedAlone = math.MinInt32 // never hopeless
+	case o.failure.reason != telemetry.LostTooLarge:
+	case points == 1:
+		e.refusedAlone++
+	case e.refusedAlone < hopeless:
+		return e.halve(ctx, request)
 	}
+	e.ledger.settle(points, o)
+	return o.lost(points), o
+}
+
+func (e *metricExporter) halve(ctx context.Context, request *colmetrics.ExportMetricsServiceRequest) (lost int64, o outcome) {
 	first, second := halves(request)
 	lost, o = e.deliver(ctx, first)
 	more, rest := e.deliver(ctx, second)

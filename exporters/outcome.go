@@ -174,15 +174,16 @@ type jsonReply struct {
 	}
 }
 
-func (r jsonReply) rejected() (sum int64) {
+// rejected returns how many items were; a request has those of one signal.
+func (r jsonReply) rejected() (most int64) {
 	p := r.PartialSuccess
 	for _, number := range []json.Number{p.RejectedSpans, p.RejectedDataPoints, p.RejectedLogRecords} {
 		n, err := number.Int64()
 		if err == nil {
-			sum += max(n, 0)
+			most = max(most, n)
 		}
 	}
-	return sum
+	return most
 }
 
 // answered is the outcome of an answer in protobuf.
