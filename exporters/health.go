@@ -42,6 +42,7 @@ type health struct {
 
 type signalHealth struct {
 	failed  time.Time      // when its last attempt got no answer; zero if it did
+	waits   time.Time      // until when the peer wants no other attempt
 	refused time.Time      // when its last answer refused something; zero if it did not
 	lost    map[string]int // since trouble began, by reason
 }
@@ -85,7 +86,8 @@ func (h *health) attempt(signal string, err error, refused bool) {
 		close(h.returned)
 		h.returned = make(chan struct{})
 	}
-	h.reached, s.failed, s.refused = true, time.Time{}, time.Time{}
+	h.reached = true
+	s.failed, s.waits, s.refused = time.Time{}, time.Time{}, time.Time{}
 	if refused {
 		s.refused = now
 		return
@@ -96,13 +98,20 @@ func (h *health) attempt(signal string, err error, refused bool) {
 	h.tellRecovered()
 }
 
+// wait is told how long the peer wants to be left alone by a signal.
+func (h *health) wait(signal string, while time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.of(signal).waits = time.Now().Add(while)
+}
+
 // over reports whether a delivery ends the trouble. The mutex is held.
 func (h *health) over(now time.Time) bool {
 	if h.since.IsZero() {
 		return false
 	}
 	for _, s := range h.signals {
-		if now.Sub(s.failed) < lenient || s.lost != nil && now.Sub(s.refused) < lenient {
+		if now.Sub(s.failed) < lenient || now.Before(s.waits) || s.lost != nil && now.Sub(s.refused) < lenient {
 			return false
 		}
 	}

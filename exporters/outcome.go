@@ -156,10 +156,9 @@ func httpAnswered(response *http.Response, body []byte) outcome {
 		return answered(body)
 	case kind == "application/json":
 		var reply jsonReply
-		decoder := json.NewDecoder(bytes.NewReader(body))
-		decoder.DisallowUnknownFields()
-		if decoder.Decode(&reply) == nil {
-			return outcome{rejected: reply.rejected(), message: reply.PartialSuccess.ErrorMessage}
+		empty := string(bytes.Join(bytes.Fields(body), nil)) == "{}"
+		if json.Unmarshal(body, &reply) == nil && (empty || reply.PartialSuccess != nil) {
+			return outcome{rejected: reply.rejected(), message: reply.message()}
 		}
 	}
 	return outcome{failure: &failure{reason: telemetry.LostBadResponse, err: fmt.Errorf("%s with %d bytes of %q: is it an OTLP endpoint?", response.Status, len(body), kind)}}
@@ -168,7 +167,7 @@ func httpAnswered(response *http.Response, body []byte) outcome {
 // jsonReply is an Export*ServiceResponse in OTLP's JSON, where a number may be a
 // text.
 type jsonReply struct {
-	PartialSuccess struct {
+	PartialSuccess *struct {
 		RejectedSpans, RejectedDataPoints, RejectedLogRecords json.Number
 		ErrorMessage                                          string
 	}
@@ -177,6 +176,9 @@ type jsonReply struct {
 // rejected returns how many items were; a request has those of one signal.
 func (r jsonReply) rejected() (most int64) {
 	p := r.PartialSuccess
+	if p == nil {
+		return 0
+	}
 	for _, number := range []json.Number{p.RejectedSpans, p.RejectedDataPoints, p.RejectedLogRecords} {
 		n, err := number.Int64()
 		if err == nil {
@@ -184,6 +186,13 @@ func (r jsonReply) rejected() (most int64) {
 		}
 	}
 	return most
+}
+
+func (r jsonReply) message() string {
+	if r.PartialSuccess == nil {
+		return ""
+	}
+	return r.PartialSuccess.ErrorMessage
 }
 
 // answered is the outcome of an answer in protobuf.

@@ -74,6 +74,7 @@ func (s *sender) send(ctx context.Context, body []byte, changed <-chan struct{},
 		wait := min(waits.NextBackOff(), retryMost)
 		if last.after > 0 { // also when the peer takes other requests
 			wait, back = max(wait, last.after), nil
+			s.transport.health.wait(s.signal, min(wait, time.Until(deadline)))
 		}
 		last.reason = telemetry.LostShutdown
 		if !pause(ctx, min(wait, time.Until(deadline)), back, changed, idle) {

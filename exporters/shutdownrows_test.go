@@ -18,10 +18,13 @@ import (
 func TestShutdownEndsAtItsDeadline(t *testing.T) {
 	t.Parallel()
 	modes := map[string]func(*faultcollector.Collector){
-		"hangs":                 (*faultcollector.Collector).Hang,
-		"is gone":               (*faultcollector.Collector).Refuse,
-		"is behind a dead link": (*faultcollector.Collector).Freeze,
-		"has no room":           func(c *faultcollector.Collector) { c.Answer(faultcollector.Failing(1, 1)) },
+		"hangs":   (*faultcollector.Collector).Hang,
+		"is gone": (*faultcollector.Collector).Refuse,
+		"is behind a dead link": func(c *faultcollector.Collector) {
+			c.Freeze()
+			c.Hang() // a connection that is new is no better
+		},
+		"has no room": func(c *faultcollector.Collector) { c.Answer(faultcollector.Failing(1, 1)) },
 		"takes longer than there is": func(c *faultcollector.Collector) {
 			c.Answer(faultcollector.Always(faultcollector.Reply{Delay: 4 * time.Second}))
 		},

@@ -86,3 +86,16 @@ func TestRecoveryIsToldOfTroubleThatWas(t *testing.T) {
 		}
 	})
 }
+
+func TestSignalThatWasToldToWaitHasNotRecovered(t *testing.T) {
+	t.Parallel()
+	overBoth(t, exporters.OTLP{}, func(t *testing.T, r *rig) {
+		r.collector.Answer(only("logs", faultcollector.Reply{Code: codes.Unavailable, RetryAfter: 5 * time.Minute}))
+		r.record(t)
+		r.spansFor(t, 10, 4*time.Minute)
+		r.checkLines(t, map[string]int{"cannot deliver": 1, "": 1})
+		r.collector.Heal()
+		r.spansFor(t, 10, 2*time.Minute)
+		r.checkLines(t, map[string]int{"recovered": 1, "": 2})
+	})
+}

@@ -242,7 +242,11 @@ func plain(err error) string {
 			text = strings.TrimSuffix(inner, `"`)
 		}
 	}
-	return strings.Join(strings.Fields(text), " ") + hint(text)
+	text = strings.Join(strings.Fields(text), " ")
+	if h := hint(text); !strings.HasSuffix(text, h) {
+		text += h
+	}
+	return text
 }
 
 // hint says what an error means that comes from a usual mistake.

@@ -3,9 +3,6 @@ package otelmon_test
 import (
 	"context"
 	"errors"
-	"log/slog"
-	"os"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -15,8 +12,6 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/log"
 	"go.opentelemetry.io/otel/metric"
-	sdktrace "go.opentelemetry.io/otel/sdk/trace"
-	"google.golang.org/grpc/codes"
 
 	"github.com/otelmon/toolkit/exporters"
 	"github.com/otelmon/toolkit/internal/faultcollector"
@@ -197,55 +192,6 @@ func TestNilContextsAreTaken(t *testing.T) {
 	}
 }
 
-func TestShutdownTwiceReturnsTheSame(t *testing.T) {
-	t.Parallel()
-	s := setUp(t, otelmon.Config{OTLP: exporters.OTLP{Endpoint: absent}})
-	s.emit(t)
-	first := s.Shutdown(patience(t))
-	if first == nil {
-		t.Error("a shutdown that could not deliver returned no error")
-	}
-	if second := s.Shutdown(patience(t)); !errors.Is(second, first) {
-		t.Errorf("got %v, want %v again", second, first)
-	}
-	if err := s.ForceFlush(t.Context()); err != nil {
-		t.Errorf("flushing after shutdown: %v", err)
-	}
-	if url := s.MetricsURL(); url != "" {
-		t.Errorf("metrics are said to be at %q after shutdown", url)
-	}
-}
-
-func TestASecondShutdownKeepsItsOwnDeadline(t *testing.T) {
-	t.Parallel()
-	s := setUp(t, otelmon.Config{})
-	s.collector.Hang()
-	s.emit(t)
-	long, cancelLong := context.WithCancel(t.Context())
-	ended := make(chan struct{})
-	started := make(chan struct{})
-	go func() {
-		defer close(ended)
-		close(started)
-		_ = s.Shutdown(long) // has no deadline and is cut off below
-	}()
-	<-started
-	short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	if err := s.Shutdown(short); err == nil {
-		t.Error("got no error although nothing was delivered")
-	}
-	select {
-	case <-ended:
-		if long.Err() == nil {
-			t.Log("the second call came first")
-		}
-	default:
-	}
-	cancelLong()
-	<-ended
-}
-
 func TestAnSDKThatSetupDidNotMakeSaysSo(t *testing.T) {
 	t.Parallel()
 	var sdk otelmon.SDK
@@ -256,39 +202,6 @@ func TestAnSDKThatSetupDidNotMakeSaysSo(t *testing.T) {
 		t.Errorf("got flush %v, metrics at %q, push to %q", err, sdk.MetricsURL(), sdk.OTLPEndpoint())
 	}
 }
-
-func TestShutdownWithoutADeadlineIsBounded(t *testing.T) {
-	t.Parallel()
-	s := setUp(t, otelmon.Config{ShutdownTimeout: 300 * time.Millisecond})
-	s.collector.Hang()
-	s.emit(t)
-	ended := make(chan error, 1)
-	go func() { ended <- s.Shutdown(context.WithoutCancel(t.Context())) }()
-	select {
-	case err := <-ended:
-		if err == nil {
-			t.Error("got no error although nothing was delivered")
-		}
-	case <-patience(t).Done():
-		t.Fatal("Shutdown goes on for ever")
-	}
-}
-
-func TestAPanicInAProcessorOfTheUsersIsAnError(t *testing.T) {
-	t.Parallel()
-	s := setUp(t, otelmon.Config{SpanProcessors: []sdktrace.SpanProcessor{panicking{}}})
-	if err := s.Shutdown(patience(t)); err == nil || !strings.Contains(err.Error(), "panic: in Shutdown") {
-		t.Errorf("got %v, want the panic as an error", err)
-	}
-}
-
-// panicking is a span processor with a fault.
-type panicking struct{ sdktrace.SpanProcessor }
-
-func (panicking) OnStart(context.Context, sdktrace.ReadWriteSpan) {}
-func (panicking) OnEnd(sdktrace.ReadOnlySpan)                     {}
-func (panicking) ForceFlush(context.Context) error                { return nil }
-func (panicking) Shutdown(context.Context) error                  { panic("in Shutdown") }
 
 // Not parallel: sets the globals.
 func TestSetupAndShutdownAtTheSameTime(t *testing.T) {
@@ -329,52 +242,6 @@ func TestSetupAndShutdownAtTheSameTime(t *testing.T) {
 	wait.Wait()
 }
 
-func TestNothingIsRecordedAfterShutdown(t *testing.T) {
-	t.Parallel()
-	s := setUp(t, otelmon.Config{})
-	s.shutdown(t)
-	_, span := s.TracerProvider().Tracer("test").Start(t.Context(), "late")
-	if span.IsRecording() {
-		t.Error("a span records after Shutdown")
-	}
-	s.emit(t)
-	if spans := spansOf(s.collector.Received()); len(spans) != 0 {
-		t.Errorf("got %d spans, want none", len(spans))
-	}
-}
-
-func TestShutdownGivesEverySignalItsShare(t *testing.T) {
-	t.Parallel()
-	s := setUp(t, otelmon.Config{ServiceName: "test"})
-	s.emit(t)
-	if err := s.Shutdown(patience(t)); err != nil {
-		t.Error(err)
-	}
-	got := s.collector.Received()
-	if len(spansOf(got)) != 1 || len(recordsOf(got)) != 1 || metricOf(got, "operation.duration") == nil {
-		t.Errorf("got %d spans, %d records and metric %v, want one of each",
-			len(spansOf(got)), len(recordsOf(got)), metricOf(got, "operation.duration"))
-	}
-}
-
-func TestShutdownEndsAtItsDeadlineWhenTheCollectorHangs(t *testing.T) {
-	t.Parallel()
-	s := setUp(t, otelmon.Config{})
-	s.collector.Hang()
-	s.emit(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
-	defer cancel()
-	err := s.Shutdown(ctx)
-	if err == nil {
-		t.Fatal("got no error although nothing was delivered")
-	}
-	for _, signal := range []string{"traces", "metrics", "logs"} {
-		if !strings.Contains(err.Error(), signal) {
-			t.Errorf("the error does not say that %s were not delivered: %v", signal, err)
-		}
-	}
-}
-
 func TestSetupWithoutACollectorSaysSoOnce(t *testing.T) {
 	t.Parallel()
 	s := setUp(t, otelmon.Config{ServiceName: "test", OTLP: exporters.OTLP{Endpoint: absent, MetricInterval: 100 * time.Millisecond}})
@@ -391,125 +258,4 @@ func TestSetupWithoutACollectorSaysSoOnce(t *testing.T) {
 	if lines > 2 {
 		t.Errorf("got %d log lines besides those about what the flush lost, want 2 at most:\n%s", lines, s.log)
 	}
-}
-
-// Not parallel: counts the process's goroutines and descriptors, and sets the
-// globals.
-func TestSetupAndShutdownThousandTimesLeaveNothingBehind(t *testing.T) {
-	unauthenticated := faultcollector.Reply{Code: codes.Unauthenticated}
-	partial := faultcollector.Reply{Rejected: 1, Message: "one is bad"}
-	garbage := faultcollector.Reply{Body: []byte("\xff\xff no message")}
-	answer := func(reply faultcollector.Reply) func(*faultcollector.Collector) {
-		return func(c *faultcollector.Collector) { c.Answer(faultcollector.Always(reply)) }
-	}
-	const answers, silent = 5 * time.Second, 5 * time.Millisecond
-	for name, row := range map[string]struct {
-		fault    func(*faultcollector.Collector)
-		deadline time.Duration // of a shutdown
-	}{
-		"a Collector that works":        {func(*faultcollector.Collector) {}, answers},
-		"a Collector that is down":      {(*faultcollector.Collector).Refuse, silent},
-		"a Collector that hangs":        {(*faultcollector.Collector).Hang, silent},
-		"credentials that are refused":  {answer(unauthenticated), answers},
-		"spans that are refused":        {answer(partial), answers},
-		"answers that make no sense":    {answer(garbage), answers},
-		"an end before the first flush": {func(*faultcollector.Collector) {}, time.Nanosecond},
-	} {
-		t.Run(name, func(t *testing.T) {
-			collector := faultcollector.Start(t)
-			collector.KeepIDsOnly()
-			row.fault(collector)
-			cycle := func(i int) {
-				endpoint := []string{collector.GRPC, collector.HTTP}[i%2]
-				cycle(t, exporters.OTLP{Endpoint: endpoint, Protocol: protocols[i%2]}, row.deadline)
-			}
-			for i := range 10 {
-				cycle(i)
-			}
-			goroutines, files := settled(t, 0, 0)
-			heap := heapInUse()
-			for i := range 143 { // 1,001 in all
-				cycle(i)
-			}
-			afterGoroutines, afterFiles := settled(t, goroutines, files)
-			const mostBytes = 2 << 20
-			if after := heapInUse(); after > heap+mostBytes {
-				t.Errorf("the heap grew from %d to %d bytes", heap, after)
-			}
-			if afterGoroutines > goroutines || afterFiles > files {
-				stacks := make([]byte, 1<<16)
-				stacks = stacks[:runtime.Stack(stacks, true)]
-				t.Errorf("got %d goroutines and %d descriptors, want no more than %d and %d\n%s", afterGoroutines, afterFiles, goroutines, files, stacks)
-			}
-		})
-	}
-}
-
-// cycle sets up, records a span and a log record, and shuts down.
-func cycle(t *testing.T, push exporters.OTLP, deadline time.Duration) {
-	t.Helper()
-	sdk, err := otelmon.Setup(t.Context(), otelmon.Config{
-		ServiceName: "test",
-		Logger:      newLines().logger(),
-		Prometheus:  exporters.Prometheus{Address: "127.0.0.1:0"},
-		OTLP:        push,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, span := otel.Tracer("test").Start(t.Context(), "operation")
-	span.End()
-	slog.New(sdk.SlogHandler(nil)).InfoContext(t.Context(), "done")
-	ctx, cancel := context.WithTimeout(t.Context(), deadline)
-	defer cancel()
-	_ = sdk.Shutdown(ctx) // what it could not deliver is another test's matter
-}
-
-// settled counts goroutines and descriptors once they are down to the given
-// numbers, or when patience ends.
-func settled(t *testing.T, goroutines, files int) (int, int) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	lastGoroutines, lastFiles := -1, -1
-	for same := 0; ; {
-		nowGoroutines, nowFiles := runtime.NumGoroutine(), openFiles()
-		if goroutines > 0 && nowGoroutines <= goroutines && nowFiles <= files {
-			return nowGoroutines, nowFiles
-		}
-		same++
-		if nowGoroutines != lastGoroutines || nowFiles != lastFiles {
-			same = 0
-		}
-		lastGoroutines, lastFiles = nowGoroutines, nowFiles
-		select {
-		case <-tick.C:
-			if goroutines == 0 && same > 20 {
-				return nowGoroutines, nowFiles
-			}
-		case <-ctx.Done():
-			return nowGoroutines, nowFiles
-		}
-	}
-}
-
-// heapInUse is what the heap holds after two collections, the second of which
-// takes what finalizers kept.
-func heapInUse() uint64 {
-	runtime.GC()
-	runtime.GC()
-	var stats runtime.MemStats
-	runtime.ReadMemStats(&stats)
-	return stats.HeapAlloc
-}
-
-// openFiles counts the process's descriptors, 0 where the system has no list.
-func openFiles() int {
-	entries, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		return 0
-	}
-	return len(entries)
 }
