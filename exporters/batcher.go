@@ -101,11 +101,12 @@ func (b *batcher) deliver(items []otlp.Item) {
 		b.deliver(second)
 		return
 	}
+	b.last = o.err()
+	b.settle(items, o)
 	if lost := o.lost(int64(len(items))); lost > 0 {
 		b.gate.tell(map[string]int{o.reason(): int(lost)}, o.err())
 	}
-	b.last = o.err()
-	b.settle(items, o)
+	b.release() // a flush returns after the line
 }
 
 func bytesOf(items []otlp.Item) (n int) {

@@ -168,7 +168,8 @@ func (q *queue) shrink() {
 	}
 }
 
-// settle counts the outcome of items in flight.
+// settle counts the outcome of items in flight. Those who wait for it are told
+// by release.
 func (q *queue) settle(items []otlp.Item, o outcome) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -177,11 +178,16 @@ func (q *queue) settle(items []otlp.Item, o outcome) {
 		q.inflightBytes -= footprint(item)
 	}
 	q.end(int64(len(items)), o)
-	q.tell()
 }
 
-// tell wakes those who wait for what is settled. The mutex is held.
-func (q *queue) tell() {
+// release wakes those who wait for what is settled.
+func (q *queue) release() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.releaseLocked()
+}
+
+func (q *queue) releaseLocked() {
 	kept := q.waiting[:0]
 	for _, w := range q.waiting {
 		if q.settled() >= w.number {
@@ -208,7 +214,7 @@ func (q *queue) flush(ctx context.Context) error {
 	w := waiter{q.left + q.queued, make(chan struct{})}
 	q.urgent = w.number
 	q.waiting = append(q.waiting, w)
-	q.tell()
+	q.releaseLocked()
 	q.mu.Unlock()
 	q.wake()
 	select {
@@ -248,5 +254,5 @@ func (q *queue) abandon(reason error) {
 		q.queueBytes -= footprint(q.pop())
 	}
 	q.ring, q.first = nil, 0
-	q.tell()
+	q.releaseLocked()
 }
