@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/otelmon/toolkit/internal/otlp"
-	"github.com/otelmon/toolkit/internal/telemetry"
 )
 
 // batcher sends what is in a queue, batch by batch.
@@ -19,13 +17,8 @@ type batcher struct {
 	ended  chan struct{}
 	body   []byte // of the request, reused where it is copied
 	last   error  // of the last request
-
-	refusedAlone int // items of the batch that were too large by themselves, while none was taken
+	halves halving
 }
-
-// hopeless is how many items of a batch have to be too large by themselves for
-// the rest not to be tried: the peer takes nothing.
-const hopeless = 8
 
 func startBatcher(l queueLimits, s *sender, g *gate) *batcher {
 	b := &batcher{queue: newQueue(l), sender: s, gate: g, ended: make(chan struct{})}
@@ -46,7 +39,7 @@ func (b *batcher) run() {
 		items, wait, over := b.take(batch[:0])
 		switch {
 		case len(items) > 0:
-			b.refusedAlone = 0
+			b.halves = halving{}
 			b.deliver(items)
 			clear(items)
 			batch = items
@@ -86,13 +79,7 @@ func (b *batcher) deliver(items []otlp.Item) {
 	}
 	b.body = otlp.AppendRequest(b.body[:0], items)
 	o := b.sender.send(b.gate.open, b.body, b.changed, b.report)
-	switch {
-	case o.failure == nil:
-		b.refusedAlone = math.MinInt32 // never hopeless
-	case o.failure.reason != telemetry.LostTooLarge:
-	case len(items) == 1:
-		b.refusedAlone++
-	case b.refusedAlone < hopeless:
+	if b.halves.wanted(o, int64(len(items))) {
 		first, second := items[:len(items)/2], items[len(items)/2:]
 		if bytesOf(first) > bytesOf(second) { // one that is taken shows that there is hope
 			first, second = second, first

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// neverReachedGrace is how long a final flush tries a Collector that has
-// refused every attempt since the start.
+// neverReachedGrace is how long a final flush tries a Collector that has never
+// answered.
 const neverReachedGrace = time.Second
 
 // gate stands before the delivery of one signal: it cuts exports off when

@@ -3,7 +3,34 @@ package exporters
 import (
 	colmetrics "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
 	metrics "go.opentelemetry.io/proto/otlp/metrics/v1"
+
+	"github.com/otelmon/toolkit/internal/telemetry"
 )
+
+// hopeless is how many items have to be too large by themselves for the rest not
+// to be tried: the peer takes nothing.
+const hopeless = 8
+
+// halving decides whether requests are divided. The zero value is for a new batch
+// or export.
+type halving struct {
+	refusedAlone int // items that were too large by themselves
+	taken        bool
+}
+
+// wanted reports whether n items are to be sent again in halves.
+func (h *halving) wanted(o outcome, n int64) bool {
+	switch {
+	case o.failure == nil:
+		h.taken = true
+	case o.failure.reason != telemetry.LostTooLarge:
+	case n == 1:
+		h.refusedAlone++
+	default:
+		return h.taken || h.refusedAlone < hopeless
+	}
+	return false
+}
 
 // pointsOf counts the data points of a request.
 func pointsOf(request *colmetrics.ExportMetricsServiceRequest) int64 {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"sync"
 	"time"
 
@@ -132,8 +131,7 @@ type metricExporter struct {
 	temporality sdkmetric.TemporalitySelector
 	aggregation sdkmetric.AggregationSelector
 	ledger      ledger
-
-	refusedAlone int // points of the export that were too large by themselves, while none was taken
+	halves      halving
 
 	mu    sync.Mutex
 	tally tally // of data points
@@ -165,7 +163,7 @@ func (e *metricExporter) Export(ctx context.Context, metrics *metricdata.Resourc
 		o.failure = &failure{reason: telemetry.LostEncoding, err: err}
 	}
 	e.ledger.begin(pointsOf(request))
-	e.refusedAlone = 0
+	e.halves = halving{}
 	lost, sent := e.deliver(ctx, request)
 	if sent.err() != nil {
 		o = sent
@@ -186,20 +184,10 @@ func (e *metricExporter) deliver(ctx context.Context, request *colmetrics.Export
 		return 0, outcome{}
 	}
 	o = e.try(ctx, request)
-	switch {
-	case o.failure == nil:
-		e.refusedAlone = math.MinInt32 // never hopeless
-	case o.failure.reason != telemetry.LostTooLarge:
-	case points == 1:
-		e.refusedAlone++
-	case e.refusedAlone < hopeless:
-		return e.halve(ctx, request)
+	if !e.halves.wanted(o, points) {
+		e.ledger.settle(points, o)
+		return o.lost(points), o
 	}
-	e.ledger.settle(points, o)
-	return o.lost(points), o
-}
-
-func (e *metricExporter) halve(ctx context.Context, request *colmetrics.ExportMetricsServiceRequest) (lost int64, o outcome) {
 	first, second := halves(request)
 	lost, o = e.deliver(ctx, first)
 	more, rest := e.deliver(ctx, second)

@@ -21,21 +21,11 @@ func TestSamplingDecisionsAreExported(t *testing.T) {
 		`otel_span_parent_origin="none",otel_span_sampling_result="DROP"`,   // the client's spans
 		`otel_span_parent_origin="remote",otel_span_sampling_result="DROP"`, // the server's
 	} {
-		series := line(body, want)
+		series := lineWith(body, want)
 		if !strings.HasPrefix(series, "otel_sdk_span_started_total{") || !strings.HasSuffix(series, "} 2.0") {
 			t.Errorf("got %q for %s, want a count of 2", series, want)
 		}
 	}
-}
-
-// line returns the first line of the text that contains part.
-func line(text, part string) string {
-	for l := range strings.Lines(text) {
-		if strings.Contains(l, part) {
-			return strings.TrimSpace(l)
-		}
-	}
-	return ""
 }
 
 func TestACallbackThatHangsHurtsNoOtherMetricAndNoShutdown(t *testing.T) {
@@ -63,7 +53,7 @@ func TestACallbackThatHangsHurtsNoOtherMetricAndNoShutdown(t *testing.T) {
 		`otelmon_metric_refused_values_total{error_type="negative",otelmon_metric_name="shop.orders"`: "} 1.0",
 		`otelmon_metric_callback_failures_total{error_type="timeout",otelmon_metric_scope="shop"`:     "} 1.0",
 	} {
-		if got := line(body, part); !strings.HasSuffix(got, want) {
+		if got := lineWith(body, part); !strings.HasSuffix(got, want) {
 			t.Errorf("got %q for %s, want %s", got, part, want)
 		}
 	}
