@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/otelmon/toolkit/internal/failure"
 	"github.com/otelmon/toolkit/internal/headsample"
 )
 
@@ -170,7 +171,7 @@ func (spanned) RoundTrip(r *http.Request) (*http.Response, error) {
 	c.Settle() // a provider that did not decide has started the span
 	c.send(r.Context(), r.Context())
 	if c.err != nil {
-		return nil, newFailure(c.original.Context(), c.err)
+		return nil, failure.Of(c.original.Context(), c.err)
 	}
 	return &http.Response{StatusCode: c.response.StatusCode, Proto: c.response.Proto, Body: http.NoBody}, nil
 }

@@ -2,7 +2,6 @@ package middleware
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -12,6 +11,7 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/otelmon/toolkit/internal/failure"
 	"github.com/otelmon/toolkit/internal/headsample"
 	"github.com/otelmon/toolkit/internal/telemetry"
 )
@@ -144,24 +144,21 @@ func (c *call) end(err error) {
 	if !c.ended.CompareAndSwap(false, true) {
 		return
 	}
-	var failed failure
+	var failed failure.Failure
 	if err != nil {
-		failed = newFailure(c.original.Context(), err)
+		failed = failure.Of(c.original.Context(), err)
 	}
-	c.record(failed.errorType)
+	c.record(failed.ErrorType())
 	if c.spanEnd == nil {
 		return
 	}
 	if err != nil {
 		span := trace.SpanFromContext(c.around)
-		span.SetAttributes(telemetry.ErrorType.String(failed.errorType))
+		span.SetAttributes(telemetry.ErrorType.String(failed.ErrorType()))
 		span.SetStatus(codes.Error, failed.Error())
 	}
 	c.spanEnd.Close()
 }
-
-// errAbandoned stands for the error of a base that panicked.
-var errAbandoned = errors.New("RoundTrip did not return")
 
 // abandoned records a request whose base panicked, or ended its goroutine, and
 // ends the span, which otelhttp then leaves as it is.
@@ -173,7 +170,7 @@ func (c *call) abandoned() {
 	if !span.SpanContext().Equal(parent) {
 		c.spanEnd = endOf{span}
 	}
-	c.err = errAbandoned
+	c.err = failure.ErrAbandoned
 	c.end(c.err)
 }
 

@@ -134,13 +134,16 @@ func (e *endpoint) newOptions(key clientSeries) []metric.RecordOption {
 
 // recordFirstByte records how long the headers of a stream took.
 func (c *call) recordFirstByte() {
-	if c.transport.cfg.Disable&Duration == 0 {
+	if c.transport.cfg.Disable&Duration == 0 && !c.Claimed() {
 		c.transport.instruments.firstByte.Record(c.around, time.Since(c.start).Seconds(), c.options("")...)
 	}
 }
 
 // record records the request at its end.
 func (c *call) record(errorType string) {
+	if c.Claimed() {
+		return
+	}
 	elapsed := time.Since(c.start).Seconds()
 	in, disabled, options := &c.transport.instruments, c.transport.cfg.Disable, c.options(errorType)
 	switch {

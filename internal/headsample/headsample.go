@@ -15,6 +15,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -70,8 +71,8 @@ type Decider interface {
 }
 
 // Context carries one request of one kind, server or client. It is to be
-// embedded by value in what the middleware allocates for a request. It is not
-// changed once it was passed on to code of others.
+// embedded by value in what the middleware allocates for a request. But for
+// Claim it is not changed once it was passed on to code of others.
 type Context struct {
 	context.Context //nolint:containedctx // it is a context
 
@@ -83,6 +84,7 @@ type Context struct {
 	Final bool
 
 	asks    bool
+	claimed atomic.Bool
 	pending *Decision
 }
 
@@ -137,6 +139,13 @@ func Of(ctx context.Context) *Context {
 	}
 	return Client(ctx)
 }
+
+// Claim tells the Transport around that what it sends is measured under other
+// names, such as those of calls of LLM APIs, and is not to be counted twice.
+func (c *Context) Claim() { c.claimed.Store(true) }
+
+// Claimed reports whether somebody claimed the request.
+func (c *Context) Claimed() bool { return c.claimed.Load() }
 
 // Leave leaves the decision for the next span that is started with c. It is
 // called before c is passed on.

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/otelmon/toolkit/internal/telemetry"
 )
 
 // maxBoundaries bounds the latency and GenAI histograms. Each boundary is one more series for Prometheus to keep, for
@@ -18,7 +20,7 @@ const maxAdvised = 8
 
 // Boundaries returns the bucket boundaries that the Provider gives to the histogram called name, or nil when the
 // instrument keeps those it advises itself. It chooses, in this order, by rules.Boundaries, then for names that start
-// with gen_ai. by the GenAI semantic conventions, then by unit: s, ms, us, ns, By or {token}.
+// with gen_ai. or otelmon.llm. by the GenAI semantic conventions, then by unit: s, ms, us, ns, By or {token}.
 //
 // Boundaries chosen by name or unit are continued with those of the advice that lie above the last, such as 300 and 3600
 // for the seconds of a batch job. When more than 8 do, 8 are chosen, evenly, with the last.
@@ -36,7 +38,8 @@ func Boundaries(name, unit string, advice []float64, rules Rules) []float64 {
 func unitBoundaries(name, unit string, rules Rules) []float64 {
 	switch unit {
 	case "s":
-		if strings.HasPrefix(strings.ToLower(name), "gen_ai.") {
+		name = strings.ToLower(name)
+		if strings.HasPrefix(name, "gen_ai.") || strings.HasPrefix(name, telemetry.LLMPrefix) {
 			return genAIBoundaries()
 		}
 		return latencyBoundaries(rules.LatencyObjectives, time.Second)

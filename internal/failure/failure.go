@@ -1,4 +1,7 @@
-package middleware
+// Package failure says of errors of HTTP requests what telemetry may tell: one
+// of a few types, and a text without what errors quote, such as a URL with its
+// query.
+package failure
 
 import (
 	"context"
@@ -21,27 +24,29 @@ const (
 	wsaConnectionRefused = syscall.Errno(10061)
 )
 
-// failure is an error as telemetry tells it: in few types, and without what
-// the text of any error may quote, such as a URL with its query.
-type failure struct {
+// ErrAbandoned stands for the error of a RoundTripper that panicked.
+var ErrAbandoned = errors.New("RoundTrip did not return")
+
+// Failure is an error as telemetry tells it.
+type Failure struct {
 	errorType string
 	err       error
 }
 
-// newFailure returns that of an error of a request with the context ctx.
-func newFailure(ctx context.Context, err error) failure {
-	errorType := errorTypeOf(err)
-	if errorType == telemetry.Other && ctx.Err() != nil && err != errAbandoned { //nolint:errorlint // never wrapped
-		errorType = errorTypeOf(ctx.Err()) // err is the cause given to the context
+// Of returns that of an error of a request with the context ctx.
+func Of(ctx context.Context, err error) Failure {
+	errorType := typeOf(err)
+	if errorType == telemetry.Other && ctx.Err() != nil && err != ErrAbandoned { //nolint:errorlint // never wrapped
+		errorType = typeOf(ctx.Err()) // err is the cause given to the context
 	}
-	return failure{errorType: errorType, err: err}
+	return Failure{errorType: errorType, err: err}
 }
 
-// ErrorType is where otelhttp gets the value of error.type.
-func (f failure) ErrorType() string { return f.errorType }
+// ErrorType returns the value of error.type. It is where otelhttp gets it.
+func (f Failure) ErrorType() string { return f.errorType }
 
-// Error is where otelhttp gets the status of the span.
-func (f failure) Error() string {
+// Error returns the description of a span's status. It is where otelhttp gets it.
+func (f Failure) Error() string {
 	if e, ok := errors.AsType[*net.DNSError](f.err); ok {
 		return e.Error()
 	}
@@ -54,7 +59,7 @@ func (f failure) Error() string {
 	switch {
 	case f.errorType != telemetry.Other:
 		return f.errorType
-	case f.err == errAbandoned: //nolint:errorlint // never wrapped
+	case f.err == ErrAbandoned: //nolint:errorlint // never wrapped
 		return f.err.Error()
 	}
 	inner := f.err
@@ -64,7 +69,7 @@ func (f failure) Error() string {
 	return fmt.Sprintf("%T", inner)
 }
 
-func errorTypeOf(err error) string {
+func typeOf(err error) string {
 	switch {
 	case errors.Is(err, context.Canceled):
 		return telemetry.ErrorCanceled
