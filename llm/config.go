@@ -8,6 +8,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/otelmon/toolkit/llm/price"
 	"github.com/otelmon/toolkit/middleware"
 )
 
@@ -39,6 +40,11 @@ type Config struct {
 	// the start. Any other may once a call with it succeeded, up to 100 in
 	// all; until then it counts as "other". Spans have the name in any case.
 	Models []string
+
+	// Prices are what tokens cost. Calls of models without a price are counted
+	// in otelmon.llm.price_unknown. Default: [price.Default]. To put a file of
+	// one's own before it, use [price.Book.Over].
+	Prices *price.Book
 
 	// IncludeUsage asks for the usage of streams for which the client did not,
 	// by stream_options.include_usage in requests of chat and text completions,
@@ -91,6 +97,9 @@ func (c Config) defaults() Config {
 	}
 	if c.HTTP.MeterProvider == nil {
 		c.HTTP.MeterProvider = c.MeterProvider
+	}
+	if c.Prices == nil {
+		c.Prices = price.Default()
 	}
 	if c.IdleTimeout <= 0 {
 		c.IdleTimeout = 10 * time.Minute

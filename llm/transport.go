@@ -1,14 +1,107 @@
 package llm
 
 import (
+	"context"
+	"hash/maphash"
 	"net/http"
 
+	"github.com/otelmon/toolkit/internal/headsample"
 	"github.com/otelmon/toolkit/middleware"
 )
 
-// Transport returns base with telemetry of calls of LLM APIs. A nil base means
-// [http.DefaultTransport].
+// Transport returns base with telemetry of calls of LLM APIs: chat completions,
+// text completions, fill-in-the-middle, embeddings and responses as OpenAI and
+// those compatible with it have them, and messages as Anthropic has them. It
+// knows them by their path, under any prefix such as /v1, and the JSON that is
+// sent to it. Other requests are measured as by [middleware.Transport]. A nil
+// base means [http.DefaultTransport].
+//
+// Each call, that is each attempt of a client that tries again, has one span
+// "{operation} {model}" and is recorded once: when its answer was read to the
+// end, reading failed, it was closed, or nobody has read for
+// Config.IdleTimeout. docs/llm.md lists metrics, outcomes and reasons.
+//
+// The answer is as base gave it, each byte of a stream at once; what is looked
+// into is bounded to 1 MiB an event, and nothing in it makes a call fail. Of
+// the request's header Accept-Encoding only gzip and identity are kept, since
+// other encodings could not be looked into; its body is changed only by
+// Config.IncludeUsage. Neither prompts nor completions, keys or IDs of users
+// are recorded, unless Config.Content says so.
+//
+// A call emits nothing under http.client.*, whether a [middleware.Transport]
+// stands inside or around. A Transport inside another one passes calls through.
+// Safe for concurrent use, as far as base is.
 func Transport(base http.RoundTripper, cfg Config) http.RoundTripper {
 	cfg = cfg.defaults()
-	return middleware.Transport(base, cfg.HTTP)
+	t := &transport{
+		cfg:         cfg,
+		plain:       middleware.Transport(base, cfg.HTTP),
+		calls:       middleware.Transport(base, forCalls(cfg.HTTP)),
+		instruments: newInstruments(cfg.MeterProvider),
+		targets:     newTargets(cfg.Providers),
+		models:      newAdmitted(maxModels, cfg.Models),
+		callers:     newAdmitted(maxCallers, nil),
+		seed:        maphash.MakeSeed(),
+	}
+	return t
+}
+
+// forCalls leaves a Transport nothing to do but to keep trace context and
+// baggage from hosts that are not to have it.
+func forCalls(cfg middleware.Config) middleware.Config {
+	cfg.Disable = ^middleware.Part(0)
+	if cfg.PropagateTo == nil {
+		cfg.PropagateTo = []string{}
+	}
+	return cfg
+}
+
+type transport struct {
+	cfg          Config
+	plain, calls http.RoundTripper
+	instruments  instruments
+	targets      *targets
+	models       *admitted
+	callers      *admitted
+	failures     attempts // that failed
+	successes    attempts // that did not
+	seed         maphash.Seed
+}
+
+// CloseIdleConnections does what [http.Client.CloseIdleConnections] asks for.
+func (t *transport) CloseIdleConnections() {
+	if plain, ok := t.plain.(interface{ CloseIdleConnections() }); ok {
+		plain.CloseIdleConnections()
+	}
+}
+
+type insideKey struct{}
+
+// RoundTrip implements [http.RoundTripper].
+func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.URL == nil || r.Context().Value(insideKey{}) != nil {
+		return t.plain.RoundTrip(r)
+	}
+	api := apiOf(r)
+	if api == nil {
+		return t.plain.RoundTrip(r)
+	}
+	if around := headsample.Client(r.Context()); around != nil {
+		around.Claim()
+	}
+	c := t.begin(r, api)
+	defer c.abandoned()
+	out := r.WithContext(context.WithValue(c.ctx, insideKey{}, true))
+	c.prepare(out)
+	response, err := t.calls.RoundTrip(out) //nolint:bodyclose // the caller closes it
+	c.returned = true
+	if err != nil {
+		c.end(failed, err)
+		return response, err
+	}
+	if response.Request == out {
+		response.Request = r
+	}
+	c.answered(response)
+	return response, nil
 }

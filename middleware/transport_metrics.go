@@ -5,14 +5,13 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
 	"github.com/otelmon/toolkit/internal/bounded"
+	"github.com/otelmon/toolkit/internal/peer"
 	"github.com/otelmon/toolkit/internal/telemetry"
 )
 
@@ -23,8 +22,6 @@ const (
 	// maxClientSeries is how many combinations of the other attributes are
 	// remembered for a server. Further ones are recorded all the same.
 	maxClientSeries = 200
-	// maxHostname is that of DNS.
-	maxHostname = 253
 )
 
 // endpoints are the servers that a Transport tells apart.
@@ -73,10 +70,8 @@ func (e *endpoints) of(u *url.URL) *endpoint {
 	if known, ok := e.known.Get(key); ok {
 		return known
 	}
-	if plausible(u.Scheme) && plausible(u.Hostname()) {
-		known, ok := e.known.Add(key, maxEndpoints, func() *endpoint {
-			return newEndpoint(u.Scheme, normalHost(u.Hostname()), port(u))
-		})
+	if address, port, ok := peer.Of(u); ok && peer.Plausible(u.Scheme) {
+		known, ok := e.known.Add(key, maxEndpoints, func() *endpoint { return newEndpoint(u.Scheme, address, port) })
 		if ok {
 			return known
 		}
@@ -85,29 +80,6 @@ func (e *endpoints) of(u *url.URL) *endpoint {
 		return other
 	}
 	return e.others[telemetry.Other]
-}
-
-func plausible(name string) bool {
-	return name != "" && len(name) <= maxHostname && utf8.ValidString(name) && !strings.Contains(name, "@")
-}
-
-// port returns that of the URL or the scheme's, or 0.
-func port(u *url.URL) int {
-	given := u.Port()
-	switch {
-	case given != "":
-	case u.Scheme == "http":
-		return 80
-	case u.Scheme == "https":
-		return 443
-	default:
-		return 0
-	}
-	n, err := strconv.ParseUint(given, 10, 16)
-	if err != nil {
-		return 0
-	}
-	return int(n)
 }
 
 // options returns those of a series, without allocating after the first time.

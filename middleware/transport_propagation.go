@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 
 	"go.opentelemetry.io/otel/propagation"
+
+	"github.com/otelmon/toolkit/internal/peer"
 )
 
 // allowList are the hosts that get trace context. A nil one has all.
@@ -26,7 +28,7 @@ func newAllowList(hosts []string) *allowList {
 	}
 	list := &allowList{exact: map[string]bool{}}
 	for _, host := range hosts {
-		host = normalHost(withoutPort(strings.TrimSpace(host)))
+		host = peer.Host(withoutPort(strings.TrimSpace(host)))
 		domain, subdomains := strings.CutPrefix(host, ".")
 		if domain == "" {
 			continue
@@ -44,7 +46,7 @@ func (l *allowList) contains(u *url.URL) bool {
 	if l == nil {
 		return true
 	}
-	host := normalHost(u.Hostname())
+	host := peer.Host(u.Hostname())
 	return l.exact[host] || slices.ContainsFunc(l.suffixes, func(s string) bool { return strings.HasSuffix(host, s) })
 }
 
@@ -58,9 +60,6 @@ func withoutPort(host string) string {
 	}
 	return host
 }
-
-// normalHost returns the one way of writing a host's name.
-func normalHost(host string) string { return strings.ToLower(strings.TrimSuffix(host, ".")) }
 
 // traceHeaders are those that tell the trace and baggage, for the propagator
 // that was asked last.

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"log/slog"
 	"time"
 
@@ -9,7 +10,8 @@ import (
 )
 
 // Config says what [New] makes; [ReadFile] reads one from YAML, in the terms
-// below. Only Upstreams has no default.
+// below. Only Upstreams has no default. It is not to be changed once it was
+// passed on.
 type Config struct {
 	// Upstreams are the APIs behind the proxy. The longest prefix wins.
 	Upstreams []Upstream `yaml:"upstreams"`
@@ -18,7 +20,9 @@ type Config struct {
 	// not.
 	Caller Caller `yaml:"caller"`
 
-	// IncludeUsage, Models and PropagateTo are those of llm.Config.
+	// IncludeUsage, Models and PropagateTo are those of llm.Config, but for
+	// the default of the last: the headers that tell a trace, and baggage, go to
+	// no upstream, also those of the client. For all requests, LLM calls or not.
 	IncludeUsage bool     `yaml:"include_usage"`
 	Models       []string `yaml:"models"`
 	PropagateTo  []string `yaml:"propagate_to"`
@@ -36,7 +40,8 @@ type Config struct {
 // Upstream is one API behind the proxy.
 type Upstream struct {
 	// Prefix is the path under which the proxy serves the upstream, and which
-	// is removed from requests. Default "/".
+	// is removed from requests. It consists of unreserved characters, and whole
+	// segments count: "/a" is not a prefix of "/ab". Default "/".
 	Prefix string `yaml:"prefix"`
 
 	// URL is where the requests go, with scheme http, https or h2c (HTTP/2
@@ -52,11 +57,14 @@ type Upstream struct {
 	Provider string `yaml:"provider"`
 
 	// Routes are templates such as "/v1/files/{id}", without the prefix, which
-	// become the http.route of requests that match. Those of LLM APIs need none.
+	// become the http.route of requests that match; the first one that matches
+	// counts. {id} is one segment of the path, {path...} at the end all that
+	// follow. Those of LLM APIs need none. What matches nothing is passed on too.
 	Routes []string `yaml:"routes"`
 
-	// Timeout is how long the upstream may take until the header of its
-	// response is there. Default 10 min, which DeepSeek may take.
+	// Timeout is how long the upstream may take from the end of the request
+	// until the header of its response is there. Default 10 min, which DeepSeek
+	// may take.
 	Timeout time.Duration `yaml:"timeout"`
 
 	// TLS is for https. Default: the system's authorities.
@@ -77,8 +85,19 @@ type Caller struct {
 	// Allowed; else the caller is "other".
 	Header  string   `yaml:"header"`
 	Allowed []string `yaml:"allowed"`
-	// KeyFingerprint takes 8 hexadecimal digits of a hash of the API key. A
-	// hash of a key that has little entropy can be guessed; those of providers
-	// have enough.
+	// KeyFingerprint takes 8 hexadecimal digits of a hash of the API key, or
+	// "none". A hash of a key that has little entropy can be guessed; those of
+	// providers have enough.
 	KeyFingerprint bool `yaml:"key_fingerprint"`
+}
+
+const defaultTimeout = 10 * time.Minute
+
+// defaults fills in what is not given. The URL is valid.
+func (u Upstream) defaults() Upstream {
+	u.Timeout = cmp.Or(u.Timeout, defaultTimeout)
+	if u.Prefix == "/" {
+		u.Prefix = ""
+	}
+	return u
 }

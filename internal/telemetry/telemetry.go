@@ -146,6 +146,9 @@ const (
 	ErrorUnexpectedEOF     = "unexpected_eof"
 )
 
+// ErrorLoop is an upstream of the proxy that is the proxy itself.
+const ErrorLoop = "loop"
+
 // Values of ErrorType of RefusedValues.
 const (
 	ErrorNaN      = "nan"

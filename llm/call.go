@@ -1,0 +1,214 @@
+package llm
+
+import (
+	"context"
+	"hash/maphash"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/otelmon/toolkit/internal/failure"
+)
+
+// call is one attempt to call an API, and what is recorded of it.
+type call struct {
+	transport *transport
+	original  *http.Request
+	api       *api
+	target    *target
+	caller    string
+	start     time.Time
+	ctx       context.Context //nolint:containedctx // with the span
+	span      trace.Span
+	resent    int // how often the client says that it tried before
+	request   *request
+	hides     bool // the event with the usage, for which the client did not ask
+	returned  bool // base did, neither by a panic nor by runtime.Goexit
+
+	reading     atomic.Int32 // somebody is in Read
+	mu          sync.Mutex   // guards what follows
+	active      metric.MeasurementOption
+	chunkOption metric.MeasurementOption
+	status      int // 0: there is no answer
+	retryAfter  time.Duration
+	answer      *answer
+	decoder     *inflater // nil: the body is not compressed
+	opaque      bool      // it cannot be looked into
+	bytes       int64
+	last        time.Time // somebody read
+	idle        *time.Timer
+	ended       bool
+}
+
+func (t *transport) begin(r *http.Request, api *api) *call {
+	c := &call{transport: t, original: r, api: api, target: t.targets.of(r.URL), start: time.Now()}
+	if t.cfg.Caller != nil {
+		c.caller = t.cfg.Caller(r)
+		t.callers.admit(c.caller)
+		c.caller = t.callers.label(c.caller)
+	}
+	c.resent, _ = strconv.Atoi(r.Header.Get("X-Stainless-Retry-Count"))
+	c.startSpan()
+	c.request = newRequest(t.seed, c.maxContent(), c.modelKnown)
+	c.activate(deployment(r.URL.Path))
+	return c
+}
+
+// prepare makes the request to be sent out of a copy of the original.
+func (c *call) prepare(out *http.Request) {
+	if c.transport.cfg.IncludeUsage && c.api.asksForUsage {
+		c.hides = includeUsage(out)
+	}
+	c.request.attach(out)
+	narrowEncodings(out, c.hides)
+}
+
+// answered takes the header of the response, and has the body looked into.
+func (c *call) answered(response *http.Response) {
+	c.mu.Lock()
+	c.status = response.StatusCode
+	c.retryAfter = retryAfter(response.Header.Get("Retry-After"), time.Now())
+	success := c.status >= 200 && c.status < 300
+	stream := success && isEventStream(response.Header.Get("Content-Type"))
+	c.answer = newAnswer(c.api, stream, success)
+	c.answer.hides = c.hides
+	c.answer.record(c.maxContent())
+	c.answer.onChunk, c.answer.onShape = c.recordChunk, c.admitModels
+	c.last = time.Now()
+	switch encoding := strings.ToLower(response.Header.Get("Content-Encoding")); encoding {
+	case "", "identity":
+	case "gzip", "x-gzip":
+		c.decoder = newInflater(func(p []byte) { c.answer.write(p, c.last) })
+	default:
+		c.opaque = true
+	}
+	c.mu.Unlock()
+	if c.status == http.StatusSwitchingProtocols || response.Body == http.NoBody {
+		c.end(read, nil)
+		return
+	}
+	if c.hides && stream && c.decoder == nil && !c.opaque {
+		response.Header.Del("Content-Length")
+		response.ContentLength = -1
+		response.Body = &filteredBody{body: body{response.Body, c}}
+	} else {
+		response.Body = &body{response.Body, c}
+	}
+	c.watch()
+}
+
+// received takes what was read of the body.
+func (c *call) received(p []byte, err error) {
+	now := time.Now()
+	c.mu.Lock()
+	c.last = now
+	if !c.ended && len(p) > 0 {
+		c.bytes += int64(len(p))
+		switch {
+		case c.opaque:
+		case c.decoder != nil:
+			c.decoder.write(p)
+		default:
+			c.answer.write(p, now)
+		}
+	}
+	c.mu.Unlock()
+	switch err {
+	case nil:
+	case io.EOF:
+		c.end(read, nil)
+	default:
+		c.end(failed, err)
+	}
+}
+
+// watch ends the call when nobody reads its answer any more.
+func (c *call) watch() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	timeout := c.transport.cfg.IdleTimeout
+	c.idle = time.AfterFunc(timeout, func() {
+		c.mu.Lock()
+		left := timeout
+		if c.reading.Load() == 0 {
+			left -= time.Since(c.last)
+		}
+		if left > 0 && !c.ended {
+			c.idle.Reset(left)
+		}
+		c.mu.Unlock()
+		if left <= 0 {
+			c.end(closed, nil)
+		}
+	})
+}
+
+// ending is how a call ended.
+type ending int
+
+const (
+	read   ending = iota // to the end
+	closed               // by the caller, before that
+	failed               // by an error, of the request or of its body
+)
+
+// end records the call, once.
+func (c *call) end(how ending, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended {
+		return
+	}
+	c.ended = true
+	if c.idle != nil {
+		c.idle.Stop()
+	}
+	if c.decoder != nil {
+		c.decoder.stop()
+		c.opaque = c.opaque || c.decoder.failed
+	}
+	if c.answer == nil {
+		c.answer = newAnswer(c.api, false, false)
+	}
+	if how == read {
+		c.answer.close()
+	}
+	c.deactivate()
+	var fault failure.Failure
+	if err != nil {
+		fault = failure.Of(c.original.Context(), err)
+	}
+	c.record(c.conclude(how, fault))
+}
+
+// abandoned records a call whose base panicked, or ended its goroutine.
+func (c *call) abandoned() {
+	if !c.returned {
+		c.end(failed, failure.ErrAbandoned)
+	}
+}
+
+// key identifies what is asked for, and who asks: a hash, or 0 when the request
+// was not sent as a whole.
+func (c *call) key(body uint64) uint64 {
+	if body == 0 {
+		return 0
+	}
+	var h maphash.Hash
+	h.SetSeed(c.transport.seed)
+	for _, part := range []string{
+		c.original.URL.Host, c.original.URL.Path, c.original.Header.Get("Authorization"),
+		c.original.Header.Get("X-Api-Key"), c.original.Header.Get("Api-Key"),
+	} {
+		_, _ = h.WriteString(part)
+		_ = h.WriteByte(0)
+	}
+	return h.Sum64() ^ body
+}

@@ -1,0 +1,149 @@
+package llm_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"go.opentelemetry.io/otel/attribute"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+
+	"github.com/otelmon/toolkit/internal/fakellm"
+	"github.com/otelmon/toolkit/llm"
+	"github.com/otelmon/toolkit/llm/price"
+)
+
+// testSDK is a real SDK in memory.
+type testSDK struct {
+	llm.Config
+	reader *sdkmetric.ManualReader
+	spans  *tracetest.SpanRecorder
+}
+
+func newSDK() *testSDK {
+	s := &testSDK{reader: sdkmetric.NewManualReader(), spans: tracetest.NewSpanRecorder()}
+	s.MeterProvider = sdkmetric.NewMeterProvider(sdkmetric.WithReader(s.reader))
+	s.TracerProvider = sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(s.spans))
+	s.Providers = map[string]string{"127.0.0.1": "deepseek"}
+	return s
+}
+
+// testBook has round prices, all different.
+func testBook(t testing.TB) *price.Book {
+	t.Helper()
+	book, err := price.Parse([]byte(`
+models:
+  - provider: deepseek
+    name: deepseek-flash
+    currency: USD
+    prices:
+      - from: 2026-01-01
+        source: https://example.com/prices
+        read: 2026-01-01
+        input: 1
+        cached_input: 0.1
+        cache_write: 1.25
+        output: 4
+        reasoning: 5
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return book
+}
+
+// serve returns the URL of an upstream that gives the answers.
+func serve(t testing.TB, next func(fakellm.Request) fakellm.Answer) (*fakellm.Upstream, string) {
+	t.Helper()
+	upstream := fakellm.New(next)
+	server := httptest.NewServer(upstream)
+	t.Cleanup(server.Close)
+	return upstream, server.URL
+}
+
+// client returns one whose calls are measured.
+func (s *testSDK) client(t testing.TB) *http.Client {
+	t.Helper()
+	base := http.DefaultTransport.(*http.Transport).Clone()
+	t.Cleanup(base.CloseIdleConnections)
+	return &http.Client{Transport: llm.Transport(base, s.Config)}
+}
+
+func chatBody(model string, stream bool) string {
+	return fmt.Sprintf(`{"messages":[{"role":"user","content":"What is the capital of France?"}],"model":%q,"stream":%t}`, model, stream)
+}
+
+// post returns the body of the answer, as far as it could be read.
+func post(t testing.TB, client *http.Client, url, body string, headers ...string) string {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/json")
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	response, err := client.Do(r)
+	if err != nil {
+		return ""
+	}
+	defer response.Body.Close()
+	content, _ := io.ReadAll(response.Body)
+	return string(content)
+}
+
+// sums returns the values of a metric by the given attributes, as "a,b".
+func (s *testSDK) sums(t testing.TB, name string, by ...attribute.Key) map[string]float64 {
+	t.Helper()
+	var collected metricdata.ResourceMetrics
+	if err := s.reader.Collect(t.Context(), &collected); err != nil {
+		t.Fatal(err)
+	}
+	sums := map[string]float64{}
+	for _, scope := range collected.ScopeMetrics {
+		for _, m := range scope.Metrics {
+			if m.Name == name {
+				addPoints(m.Data, sums, by)
+			}
+		}
+	}
+	return sums
+}
+
+// addPoints adds counters by their value and histograms by their count.
+func addPoints(data metricdata.Aggregation, sums map[string]float64, by []attribute.Key) {
+	switch data := data.(type) {
+	case metricdata.Sum[int64]:
+		for _, p := range data.DataPoints {
+			sums[keyOf(p.Attributes, by)] += float64(p.Value)
+		}
+	case metricdata.Sum[float64]:
+		for _, p := range data.DataPoints {
+			sums[keyOf(p.Attributes, by)] += p.Value
+		}
+	case metricdata.Histogram[float64]:
+		for _, p := range data.DataPoints {
+			sums[keyOf(p.Attributes, by)] += float64(p.Count)
+		}
+	case metricdata.Histogram[int64]:
+		for _, p := range data.DataPoints {
+			sums[keyOf(p.Attributes, by)] += float64(p.Sum)
+		}
+	}
+}
+
+func keyOf(attributes attribute.Set, by []attribute.Key) string {
+	var parts []string
+	for _, key := range by {
+		value, _ := attributes.Value(key)
+		parts = append(parts, value.Emit())
+	}
+	return strings.Join(parts, ",")
+}

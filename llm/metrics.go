@@ -1,0 +1,265 @@
+package llm
+
+import (
+	"time"
+
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+
+	"github.com/otelmon/toolkit/internal/bounded"
+	"github.com/otelmon/toolkit/internal/telemetry"
+)
+
+// instruments are those of a Transport.
+type instruments struct {
+	duration, firstChunk, outputChunk metric.Float64Histogram
+	queue, firstToken, firstAnswer    metric.Float64Histogram
+	tokenUsage                        metric.Int64Histogram
+	attempts, tokens, wastedTokens    metric.Int64Counter
+	usageMissing, priceUnknown, size  metric.Int64Counter
+	cost, wastedCost                  metric.Float64Counter
+	active                            metric.Int64UpDownCounter
+	options                           *bounded.Map[series, metric.MeasurementOption]
+}
+
+func newInstruments(provider metric.MeterProvider) instruments {
+	m := maker{telemetry.Meter(provider, "llm")}
+	return instruments{
+		duration:     m.seconds(telemetry.GenAIOperationDuration, "Duration of calls of LLM APIs, to the end of the answer."),
+		firstChunk:   m.seconds(telemetry.GenAIFirstChunk, "Time until the first event of a stream."),
+		outputChunk:  m.seconds(telemetry.GenAIOutputChunk, "Time from one event of a stream to the next."),
+		queue:        m.seconds(telemetry.LLMQueueDuration, "Time until the answer begins, where the server says meanwhile that it is not ready."),
+		firstToken:   m.seconds(telemetry.LLMFirstToken, "Time until the first token of a stream, reasoning included."),
+		firstAnswer:  m.seconds(telemetry.LLMFirstAnswer, "Time until the first token of a stream that is not reasoning."),
+		tokenUsage:   m.tokens(telemetry.GenAITokenUsage, "Tokens of a call by type, cached ones and reasoning included."),
+		attempts:     m.count(telemetry.LLMAttempts, "{attempt}", "Calls that ended, by outcome. First attempts are the operations."),
+		tokens:       m.count(telemetry.LLMTokens, "{token}", "Tokens by disjoint class."),
+		wastedTokens: m.count(telemetry.LLMWastedTokens, "{token}", "Tokens of calls that were of no use, by reason."),
+		usageMissing: m.count(telemetry.LLMUsageMissing, "{call}", "Calls whose tokens are not known, by reason."),
+		priceUnknown: m.count(telemetry.LLMPriceUnknown, "{call}", "Calls whose tokens are known and whose price is not."),
+		size:         m.count(telemetry.LLMResponseSize, "By", "Bytes of answers as they were transferred, by outcome."),
+		cost:         m.sum(telemetry.LLMCost, "Cost of calls by class of tokens."),
+		wastedCost:   m.sum(telemetry.LLMWastedCost, "Cost of calls that were of no use, by reason."),
+		active:       m.active(),
+		options:      &bounded.Map[series, metric.MeasurementOption]{},
+	}
+}
+
+// maker makes instruments. An error is passed on, since no caller can be told;
+// the instrument works nevertheless, or records nothing.
+type maker struct{ metric.Meter }
+
+// seconds has the boundaries of the conventions; otelmon's MeterProvider adds
+// to them.
+func (m maker) seconds(name, description string) metric.Float64Histogram {
+	h, err := m.Float64Histogram(name, metric.WithUnit("s"), metric.WithDescription(description),
+		metric.WithExplicitBucketBoundaries(0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92))
+	report(err)
+	return h
+}
+
+func (m maker) tokens(name, description string) metric.Int64Histogram {
+	h, err := m.Int64Histogram(name, metric.WithUnit("{token}"), metric.WithDescription(description),
+		metric.WithExplicitBucketBoundaries(1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864))
+	report(err)
+	return h
+}
+
+func (m maker) count(name, unit, description string) metric.Int64Counter {
+	c, err := m.Int64Counter(name, metric.WithUnit(unit), metric.WithDescription(description))
+	report(err)
+	return c
+}
+
+func (m maker) sum(name, description string) metric.Float64Counter {
+	c, err := m.Float64Counter(name, metric.WithUnit("{currency}"), metric.WithDescription(description))
+	report(err)
+	return c
+}
+
+func (m maker) active() metric.Int64UpDownCounter {
+	c, err := m.Int64UpDownCounter(telemetry.LLMActiveRequests, metric.WithUnit("{request}"),
+		metric.WithDescription("Calls of LLM APIs that have not ended."))
+	report(err)
+	return c
+}
+
+func report(err error) {
+	if err != nil {
+		otel.Handle(err)
+	}
+}
+
+// series is what tells the calls of one series from others.
+type series struct {
+	api               *api
+	target            *target
+	request, response string // models
+	more              [4]label
+}
+
+type label struct {
+	key   attribute.Key
+	value string
+}
+
+// with returns the series with further labels; those without a value are left
+// out.
+func (s series) with(labels ...label) series {
+	free := 0
+	for free < len(s.more) && s.more[free].key != "" {
+		free++
+	}
+	for _, l := range labels {
+		if l.value != "" {
+			s.more[free] = l
+			free++
+		}
+	}
+	return s
+}
+
+// maxSeries is how many series are remembered, so that recording them does not
+// build their attributes anew. Further ones are recorded all the same.
+const maxSeries = 2000
+
+func (in *instruments) option(s series) metric.MeasurementOption {
+	return in.options.GetOrMake(s, maxSeries, func() metric.MeasurementOption {
+		attributes := s.target.attributes(s.api)
+		for _, l := range append(s.more[:], label{telemetry.GenAIRequestModel, s.request}, label{telemetry.GenAIResponseModel, s.response}) {
+			if l.value != "" {
+				attributes = append(attributes, l.key.String(l.value))
+			}
+		}
+		return metric.WithAttributeSet(attribute.NewSet(attributes...))
+	})
+}
+
+// series returns the one that the call belongs to.
+func (c *call) series(requestModel string) series {
+	s := series{api: c.api, target: c.target, request: c.transport.models.label(requestModel)}
+	if c.answer != nil {
+		s.response = c.transport.models.label(c.answer.model)
+	}
+	return s
+}
+
+// admitModels is called once the provider has accepted the models.
+func (c *call) admitModels() {
+	c.transport.models.admit(c.request.read().model)
+	c.transport.models.admit(deployment(c.original.URL.Path))
+	c.transport.models.admit(c.answer.model)
+}
+
+// activate counts the call among those that have not ended.
+func (c *call) activate(model string) {
+	c.active = c.transport.instruments.option(c.series(model))
+	c.transport.instruments.active.Add(c.ctx, 1, c.active)
+}
+
+func (c *call) deactivate() { c.transport.instruments.active.Add(c.ctx, -1, c.active) }
+
+// modelKnown counts the call with its model from now on.
+func (c *call) modelKnown(model string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.ended {
+		c.deactivate()
+		c.activate(model)
+	}
+}
+
+// recordChunk records the time since the event before.
+func (c *call) recordChunk(sinceLast time.Duration) {
+	if c.chunkOption == nil {
+		c.chunkOption = c.transport.instruments.option(c.series(c.request.read().model))
+	}
+	c.transport.instruments.outputChunk.Record(c.ctx, sinceLast.Seconds(), c.chunkOption)
+}
+
+// record records the call at its end.
+func (c *call) record(end conclusion) {
+	in, base := &c.transport.instruments, c.series(end.facts.model)
+	in.duration.Record(c.ctx, c.since(time.Now()), in.option(base.with(label{telemetry.ErrorType, end.errorType})))
+	c.recordMilestones(base)
+	calls := base.with(label{telemetry.LLMCaller, c.caller})
+	outcome := label{telemetry.LLMOutcome, end.outcome}
+	kind := telemetry.AttemptFirst
+	if end.retried {
+		kind = telemetry.AttemptRetry
+	}
+	in.attempts.Add(c.ctx, 1, in.option(calls.with(outcome, label{telemetry.LLMAttempt, kind})))
+	in.size.Add(c.ctx, c.bytes, in.option(calls.with(outcome)))
+	if end.missing != "" {
+		in.usageMissing.Add(c.ctx, 1, in.option(calls.with(label{telemetry.LLMReason, end.missing})))
+	}
+	if end.counted {
+		c.recordUsage(base, end)
+		c.recordTokens(calls, end)
+	}
+	c.recordWaste(calls, end.repeated.tokens, end.repeated.cost, telemetry.WasteRetried)
+	c.recordSpan(end)
+}
+
+// recordMilestones records the times of an answer, as far as it came.
+func (c *call) recordMilestones(base series) {
+	in, a, option := &c.transport.instruments, c.answer, c.transport.instruments.option(base)
+	if a.waited && !a.first.IsZero() {
+		in.queue.Record(c.ctx, c.since(a.first), option)
+	}
+	if !a.stream {
+		return
+	}
+	if !a.first.IsZero() {
+		in.firstChunk.Record(c.ctx, c.since(a.first), option)
+	}
+	if !a.token.IsZero() {
+		in.firstToken.Record(c.ctx, c.since(a.token), option)
+	}
+	if !a.answered.IsZero() {
+		in.firstAnswer.Record(c.ctx, c.since(a.answered), option)
+	}
+}
+
+func (c *call) since(t time.Time) float64 { return t.Sub(c.start).Seconds() }
+
+// recordUsage records tokens as the conventions total them.
+func (c *call) recordUsage(base series, end conclusion) {
+	in := &c.transport.instruments
+	in.tokenUsage.Record(c.ctx, end.tokens.input(), in.option(base.with(label{telemetry.GenAITokenType, "input"})))
+	if c.api != &embeddings {
+		in.tokenUsage.Record(c.ctx, end.tokens.output(), in.option(base.with(label{telemetry.GenAITokenType, "output"})))
+	}
+}
+
+func (c *call) recordTokens(base series, end conclusion) {
+	in := &c.transport.instruments
+	if !end.cost.known {
+		in.priceUnknown.Add(c.ctx, 1, in.option(base))
+	}
+	for i, class := range end.tokens.classes() {
+		if class.n == 0 {
+			continue
+		}
+		name := label{telemetry.LLMTokenClass, class.name}
+		in.tokens.Add(c.ctx, class.n, in.option(base.with(name)))
+		if end.cost.known {
+			in.cost.Add(c.ctx, end.cost.classes[i], in.option(base.with(name,
+				label{telemetry.LLMCurrency, end.cost.currency}, label{telemetry.LLMPriceSource, end.cost.source})))
+		}
+	}
+	if end.errorType != "" {
+		c.recordWaste(base, end.tokens, end.cost, end.outcome)
+	}
+}
+
+func (c *call) recordWaste(base series, t tokens, spent cost, why string) {
+	in, reason := &c.transport.instruments, label{telemetry.LLMReason, why}
+	if n := t.input() + t.output(); n > 0 {
+		in.wastedTokens.Add(c.ctx, n, in.option(base.with(reason)))
+	}
+	if spent.known {
+		in.wastedCost.Add(c.ctx, spent.total, in.option(base.with(reason, label{telemetry.LLMCurrency, spent.currency})))
+	}
+}

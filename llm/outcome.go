@@ -1,0 +1,187 @@
+package llm
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/otelmon/toolkit/internal/failure"
+	"github.com/otelmon/toolkit/internal/telemetry"
+)
+
+// conclusion is what there is to say of a call at its end.
+type conclusion struct {
+	facts       facts
+	outcome     string
+	errorType   string // empty: none
+	description string // of the error, for the span
+	retried     bool   // it is an attempt after others
+	tokens      tokens
+	counted     bool   // tokens are known
+	missing     string // why they are not; empty where none are to be expected
+	cost        cost
+	repeated    attempt // one that was complete, and asked for again all the same
+}
+
+// conclude is called with the lock held.
+func (c *call) conclude(how ending, fault failure.Failure) conclusion {
+	end := conclusion{facts: c.request.read()}
+	if end.facts.model == "" {
+		end.facts.model = deployment(c.original.URL.Path)
+	}
+	end.outcome, end.errorType = c.outcome(how, fault)
+	if end.errorType != "" {
+		end.description = c.description(end.errorType, fault)
+	}
+	end.missing = c.usageMissing(&end)
+	if end.counted {
+		end.cost = c.price(&end)
+	}
+	c.findRetry(&end, time.Now())
+	return end
+}
+
+// description says what is known of the error: never its message, which may
+// quote the prompt.
+func (c *call) description(errorType string, fault failure.Failure) string {
+	switch {
+	case fault.ErrorType() != "":
+		return fault.Error()
+	case c.answer.errorCode != "":
+		return strings.ToValidUTF8(c.answer.errorCode, "\uFFFD")
+	}
+	return errorType
+}
+
+// outcome says how the call ended, and with what error.type.
+func (c *call) outcome(how ending, fault failure.Failure) (outcome, errorType string) {
+	a := c.answer
+	switch {
+	case c.status == 0:
+		return withoutAnswer(how, fault)
+	case !a.success:
+		return outcomeOfStatus(c.status, a.errorCode), strconv.Itoa(c.status)
+	case a.failed:
+		return telemetry.OutcomeStreamError, telemetry.ErrorInStream
+	case c.opaque:
+		return c.opaqueOutcome(how, fault)
+	case a.malformed, !a.stream && how == read && !a.shaped:
+		return telemetry.OutcomeMalformed, telemetry.ErrorMalformed
+	case !a.complete():
+		return brokenOff(how, fault)
+	}
+	return a.finished()
+}
+
+func withoutAnswer(how ending, fault failure.Failure) (outcome, errorType string) {
+	switch errorType = fault.ErrorType(); {
+	case how == closed || errorType == telemetry.ErrorCanceled:
+		return telemetry.OutcomeAborted, telemetry.ErrorCanceled
+	case errorType == telemetry.ErrorTimeout:
+		return telemetry.OutcomeTimeout, errorType
+	}
+	return telemetry.OutcomeConnectionError, errorType
+}
+
+// brokenOff is for answers that are not complete.
+func brokenOff(how ending, fault failure.Failure) (outcome, errorType string) {
+	if how == read {
+		return telemetry.OutcomeIncomplete, telemetry.ErrorUnexpectedEOF
+	}
+	outcome, errorType = withoutAnswer(how, fault)
+	if outcome == telemetry.OutcomeConnectionError {
+		outcome = telemetry.OutcomeIncomplete
+	}
+	return outcome, errorType
+}
+
+// opaqueOutcome is for answers that could not be looked into.
+func (c *call) opaqueOutcome(how ending, fault failure.Failure) (outcome, errorType string) {
+	if how != read {
+		return brokenOff(how, fault)
+	}
+	return telemetry.OutcomeOK, ""
+}
+
+// outcomeOfStatus knows that OpenAI says 429 also where the credit is used up.
+func outcomeOfStatus(status int, code string) string {
+	switch {
+	case status == http.StatusPaymentRequired, code == "insufficient_quota":
+		return telemetry.OutcomeNoBalance
+	case status == http.StatusTooManyRequests:
+		return telemetry.OutcomeRateLimited
+	case status == http.StatusUnauthorized, status == http.StatusForbidden:
+		return telemetry.OutcomeUnauthorized
+	case status >= http.StatusInternalServerError:
+		return telemetry.OutcomeServerError
+	}
+	return telemetry.OutcomeRejected
+}
+
+// finished is for answers that are complete: by the first reason that says more
+// than that it stopped.
+func (a *answer) finished() (outcome, errorType string) {
+	for _, reason := range a.finish {
+		switch reason {
+		case "length", "max_tokens", "max_output_tokens", "model_context_window_exceeded":
+			return telemetry.OutcomeTruncated, telemetry.ErrorLength
+		case "content_filter", "refusal":
+			return telemetry.OutcomeContentFilter, telemetry.ErrorContentFilter
+		case "insufficient_system_resource", "aborted":
+			return telemetry.OutcomeInterrupted, telemetry.ErrorInsufficientResource
+		}
+	}
+	if !a.content {
+		return telemetry.OutcomeEmpty, telemetry.ErrorEmpty
+	}
+	return telemetry.OutcomeOK, ""
+}
+
+// usageMissing takes the tokens, or says why there are none. Calls that were
+// refused take none, and so nothing is missing.
+func (c *call) usageMissing(end *conclusion) string {
+	a := c.answer
+	if !a.success {
+		return ""
+	}
+	if a.usageCame && !c.opaque {
+		t, missing := a.usage.tokens(a.reasoned, c.api != &embeddings)
+		end.tokens, end.counted = t, missing == ""
+		return missing
+	}
+	switch {
+	case c.opaque, a.skippedEvents:
+		return telemetry.UsageUnreadable
+	case end.outcome == telemetry.OutcomeAborted:
+		return telemetry.UsageAborted
+	case !a.complete() || a.failed || a.malformed || end.outcome == telemetry.OutcomeTimeout:
+		return telemetry.UsageIncomplete
+	case a.stream && !end.facts.includeUsage && c.api.asksForUsage:
+		return telemetry.UsageNotRequested
+	}
+	return telemetry.UsageAbsent
+}
+
+// findRetry tells whether this attempt is one after another, and remembers it
+// for the next.
+func (c *call) findRetry(end *conclusion, now time.Time) {
+	end.retried = c.resent > 0
+	key := c.key(end.facts.hash)
+	if key == 0 {
+		return
+	}
+	if _, ok := c.transport.failures.take(key, c.start); ok {
+		end.retried = true
+	}
+	if c.resent > 0 {
+		end.repeated, _ = c.transport.successes.take(key, c.start)
+	}
+	ended := attempt{ended: now, until: now.Add(retryWindow + c.retryAfter), tokens: end.tokens, cost: end.cost}
+	switch {
+	case end.errorType != "":
+		c.transport.failures.remember(key, ended)
+	case end.counted:
+		c.transport.successes.remember(key, ended)
+	}
+}

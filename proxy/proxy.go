@@ -1,0 +1,177 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/metric"
+
+	"github.com/otelmon/toolkit/internal/diag"
+	"github.com/otelmon/toolkit/internal/telemetry"
+	"github.com/otelmon/toolkit/middleware"
+)
+
+// Proxy passes requests on to upstreams and measures them.
+type Proxy struct {
+	upstreams []*upstream  // longest prefix first
+	measured  http.Handler // in front of forward
+	own       *connections
+	failures  metric.Int64Counter
+	log       *diag.Log
+}
+
+// New returns the proxy of a configuration. Its errors tell the field and what
+// is accepted.
+//
+// Requests and responses go through as they are, byte for byte and as they
+// come: path and query, headers, bodies of any length, trailers, informational
+// responses, WebSocket and other upgraded connections. What changes is what
+// belongs to a connection (hop-by-hop headers, the Host), the headers that tell a
+// trace, a missing Date, and what llm.Config says of calls of LLM APIs. It
+// needs no lock, keeps nothing and retries nothing but what
+// [http.Transport] does.
+//
+// What a client gets that asked: 502 when an upstream cannot be reached, 504
+// when it does not answer in time, 508 when it is the proxy itself, 404 when
+// there is none for the path, each with a body in JSON. A response that breaks
+// off on the side of the upstream breaks off for the client. A client that
+// leaves cancels its request.
+//
+// Both sides are measured: requests as [middleware.Handler] does, what goes to
+// the upstream as llm.Transport does, and what the proxy had to answer for an
+// upstream is counted in otelmon.proxy.upstream.failures.
+//
+// Proxies of the environment are used, as [http.ProxyFromEnvironment] says.
+func New(cfg Config) (*Proxy, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	p := &Proxy{own: newConnections(), log: diag.New(cfg.Logger, nil)}
+	if cfg.MeterProvider == nil {
+		cfg.MeterProvider = otel.GetMeterProvider()
+	}
+	var err error
+	p.failures, err = telemetry.Meter(cfg.MeterProvider, "proxy").Int64Counter(telemetry.ProxyUpstreamFailures,
+		metric.WithUnit("{failure}"), metric.WithDescription("Requests that the proxy answered because the upstream did not."))
+	if err != nil {
+		return nil, fmt.Errorf("making the counter of failures: %w", err)
+	}
+	for i, u := range cfg.Upstreams {
+		made, err := p.newUpstream(cfg, u.defaults())
+		if err != nil {
+			return nil, fmt.Errorf("upstreams[%d].%w", i, err)
+		}
+		p.upstreams = append(p.upstreams, made)
+	}
+	slices.SortFunc(p.upstreams, func(a, b *upstream) int { return len(b.prefix) - len(a.prefix) })
+	p.measured = middleware.Handler(http.HandlerFunc(p.forward), middleware.Config{
+		TracerProvider: cfg.TracerProvider, MeterProvider: cfg.MeterProvider, Route: p.route,
+	})
+	return p, nil
+}
+
+// Close closes the connections to upstreams that are idle. Requests that are
+// under way go on, and close theirs. It never fails.
+func (p *Proxy) Close() {
+	for _, u := range p.upstreams {
+		u.base.CloseIdleConnections()
+	}
+}
+
+// ServeHTTP passes the request on. Safe for concurrent use.
+func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) { p.measured.ServeHTTP(w, r) }
+
+// route returns the http.route of the request, or "".
+func (p *Proxy) route(r *http.Request) string {
+	u, path := p.upstreamOf(r)
+	if u == nil {
+		return ""
+	}
+	return u.routes.of(path)
+}
+
+// upstreamOf returns the upstream of the request, and the path without its
+// prefix, as it was sent. It returns nil where there is none.
+func (p *Proxy) upstreamOf(r *http.Request) (*upstream, string) {
+	path := r.URL.RawPath
+	if path == "" {
+		path = r.URL.Path
+	}
+	if r.URL.Opaque != "" {
+		return nil, ""
+	}
+	for _, u := range p.upstreams {
+		if rest, ok := strings.CutPrefix(path, u.prefix); ok && (rest == "" || rest[0] == '/') {
+			return u, rest
+		}
+	}
+	return nil, ""
+}
+
+// forward passes the request on to its upstream.
+func (p *Proxy) forward(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodConnect {
+		tunnelRefused().write(w)
+		return
+	}
+	u, _ := p.upstreamOf(r)
+	switch {
+	case u == nil:
+		noUpstream().write(w)
+		return
+	case p.own.contains(r.RemoteAddr):
+		p.failed(r.Context(), u, telemetry.ErrorLoop)
+		loop(u.name).write(w)
+		return
+	}
+	if r.ProtoMajor == 1 && r.ContentLength != 0 {
+		// Else net/http reads the rest of the request before it sends a response.
+		_ = http.NewResponseController(w).EnableFullDuplex() // a writer that cannot has none to read
+	}
+	defer leave(w, r)
+	u.proxy.ServeHTTP(response{w}, r)
+}
+
+// leave takes back the panic that breaks off a response when it is the client
+// who left. That is no failure; but one who only closed its direction must not
+// take what it got for complete.
+func leave(w http.ResponseWriter, r *http.Request) {
+	if !errors.Is(context.Cause(r.Context()), context.Canceled) {
+		return
+	}
+	panicked := recover()
+	if panicked == nil {
+		return
+	}
+	if panicked != any(http.ErrAbortHandler) {
+		panic(panicked) //nolint:forbidigo // not ours
+	}
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Unix(1, 0)) // nothing more is sent
+}
+
+// failed counts a request that the proxy answers because the upstream did not.
+func (p *Proxy) failed(ctx context.Context, u *upstream, errorType string) {
+	p.failures.Add(ctx, 1, metric.WithAttributes(telemetry.ProxyUpstream.String(u.name), telemetry.ErrorType.String(errorType)))
+}
+
+// response leaves out the Content-Type that net/http guesses where there is
+// none.
+type response struct{ http.ResponseWriter }
+
+// Unwrap is for [http.ResponseController].
+func (w response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// WriteHeader sends the header.
+func (w response) WriteHeader(code int) {
+	const contentType = "Content-Type"
+	if header := w.Header(); code >= http.StatusOK && len(header[contentType]) == 0 {
+		header[contentType] = nil
+	}
+	w.ResponseWriter.WriteHeader(code)
+}

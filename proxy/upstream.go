@@ -1,0 +1,207 @@
+package proxy
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/otelmon/toolkit/internal/diag"
+	"github.com/otelmon/toolkit/internal/failure"
+	"github.com/otelmon/toolkit/llm"
+	"github.com/otelmon/toolkit/middleware"
+)
+
+// upstream is one API behind the proxy.
+type upstream struct {
+	prefix, name string
+	target       url.URL // its path has no slash at the end
+	routes       routes
+	base         *http.Transport
+	proxy        *httputil.ReverseProxy
+}
+
+func (p *Proxy) newUpstream(cfg Config, given Upstream) (*upstream, error) {
+	target, err := parseURL(given.URL)
+	if err != nil {
+		return nil, fmt.Errorf("url: %w", err)
+	}
+	u := &upstream{prefix: given.Prefix, name: cmp.Or(given.Name, target.Host), target: *target}
+	u.base, err = newTransport(given, target.Scheme, p.own)
+	if err != nil {
+		return nil, err
+	}
+	u.routes, err = newRoutes(given.Prefix, given.Routes)
+	if err != nil {
+		return nil, fmt.Errorf("routes: %w", err)
+	}
+	if target.Scheme == "h2c" {
+		u.target.Scheme = "http"
+	}
+	u.target.Path, u.target.RawPath = strings.TrimSuffix(target.Path, "/"), strings.TrimSuffix(target.EscapedPath(), "/")
+	u.proxy = &httputil.ReverseProxy{
+		Rewrite:        u.rewrite,
+		Transport:      llm.Transport(u.base, u.clientConfig(cfg, given.Provider)),
+		FlushInterval:  flushInterval,
+		BufferPool:     &buffers{},
+		ErrorLog:       slog.NewLogLogger(lines{slog.DiscardHandler, p.log}, slog.LevelError),
+		ModifyResponse: checkStatus,
+		ErrorHandler:   func(w http.ResponseWriter, r *http.Request, err error) { p.answer(w, r, u, err) },
+	}
+	return u, nil
+}
+
+// flushInterval is how long a part of a response whose length is known may
+// wait for more to be sent with. All other responses, such as streams, are sent at once.
+const flushInterval = 2 * time.Millisecond
+
+func (u *upstream) clientConfig(cfg Config, provider string) llm.Config {
+	propagateTo := append([]string{}, cfg.PropagateTo...) // nil would mean all
+	client := llm.Config{
+		TracerProvider: cfg.TracerProvider, MeterProvider: cfg.MeterProvider,
+		HTTP:   middleware.Config{PropagateTo: propagateTo},
+		Models: cfg.Models, IncludeUsage: cfg.IncludeUsage, Caller: cfg.Caller.function(),
+	}
+	if provider != "" {
+		client.Providers = map[string]string{u.target.Host: provider}
+	}
+	return client
+}
+
+// rewrite undoes what [httputil.ReverseProxy] changes beyond the hop.
+func (u *upstream) rewrite(r *httputil.ProxyRequest) {
+	r.Out.URL, r.Out.Host = u.url(r.In.URL), ""
+	r.Out.Trailer = r.In.Trailer // filled in when the body was read
+	for _, name := range [...]string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"} {
+		if values, ok := r.In.Header[name]; ok && !isListed(name, r.In.Header["Connection"]) {
+			r.Out.Header[name] = values
+		}
+	}
+	if strings.EqualFold(r.Out.Header.Get("Upgrade"), "h2c") { // between client and proxy, if at all
+		r.Out.Header.Del("Upgrade")
+		r.Out.Header.Del("Connection")
+	}
+	if r.Out.Body != nil {
+		r.Out.Body = &requestBody{ReadCloser: r.Out.Body}
+	}
+}
+
+// url returns where a request goes: path and query are passed on as they were
+// sent.
+func (u *upstream) url(in *url.URL) *url.URL {
+	out := &url.URL{
+		Scheme: u.target.Scheme, Host: u.target.Host, Path: u.target.Path + in.Path[len(u.prefix):],
+		RawQuery: in.RawQuery, ForceQuery: in.ForceQuery,
+	}
+	if in.RawPath == "" && u.target.RawPath == u.target.Path {
+		return out
+	}
+	sent := in.RawPath
+	if sent == "" {
+		sent = in.EscapedPath()
+	}
+	out.RawPath = u.target.RawPath + sent[len(u.prefix):]
+	// Package url escapes what a path must not have, such as a brace, unless it
+	// is opaque; what begins with two slashes would be taken for a host then.
+	if out.EscapedPath() != out.RawPath && !strings.HasPrefix(out.RawPath, "//") {
+		out.Opaque = out.RawPath
+	}
+	return out
+}
+
+// isListed reports whether the header belongs to the connection.
+func isListed(name string, connection []string) bool {
+	for _, value := range connection {
+		for listed := range strings.SplitSeq(value, ",") {
+			if strings.EqualFold(strings.TrimSpace(listed), name) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// requestBody notes that it could not be read.
+type requestBody struct {
+	io.ReadCloser
+
+	failed atomic.Bool
+}
+
+// Read implements [io.Reader].
+func (b *requestBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF { //nolint:errorlint // readers return it as it is
+		b.failed.Store(true)
+	}
+	return n, err //nolint:wrapcheck // readers pass errors on
+}
+
+// checkStatus refuses what net/http cannot send.
+func checkStatus(r *http.Response) error {
+	if r.StatusCode < 100 {
+		return fmt.Errorf("status code %d", r.StatusCode)
+	}
+	return nil
+}
+
+// answer tells the client why there is no response.
+func (p *Proxy) answer(w http.ResponseWriter, r *http.Request, u *upstream, err error) {
+	body, ok := r.Body.(*requestBody)
+	switch {
+	case r.Context().Err() != nil: // the client left
+		panic(http.ErrAbortHandler) //nolint:forbidigo // net/http's own way to send nothing
+	case ok && body.failed.Load():
+		unreadable().write(w)
+		return
+	}
+	failure := failure.Of(r.Context(), err)
+	p.log.Warn(u.name+failure.ErrorType(), "a request to an upstream failed", "upstream", u.name, "error", failure.Error())
+	p.failed(r.Context(), u, failure.ErrorType())
+	failed(failure.ErrorType(), u.name).write(w)
+}
+
+// lines takes what httputil logs: a response that broke off.
+type lines struct {
+	slog.Handler
+
+	log *diag.Log
+}
+
+// Enabled is what the discarding handler inside is not.
+func (lines) Enabled(context.Context, slog.Level) bool { return true }
+
+// Handle implements [slog.Handler].
+func (l lines) Handle(_ context.Context, record slog.Record) error {
+	l.log.Warn("copy", "a response could not be passed on to its end", "error", record.Message)
+	return nil
+}
+
+// buffers are those that responses are copied with. A stream holds one all the
+// time.
+type buffers struct{ pool sync.Pool }
+
+const bufferSize = 16 << 10
+
+// Get implements [httputil.BufferPool].
+func (b *buffers) Get() []byte {
+	if buffer, ok := b.pool.Get().(*[bufferSize]byte); ok {
+		return buffer[:]
+	}
+	return make([]byte, bufferSize)
+}
+
+// Put implements [httputil.BufferPool].
+func (b *buffers) Put(buffer []byte) {
+	if len(buffer) == bufferSize {
+		b.pool.Put((*[bufferSize]byte)(buffer))
+	}
+}
