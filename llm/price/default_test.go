@@ -103,7 +103,7 @@ func TestEmbeddedPricesArePlausible(t *testing.T) {
 	}
 }
 
-// DeepSeek: "Off-peak rates are half of the peak rates."
+// The page of DeepSeek says: "Off-peak rates are half of the peak rates".
 func TestDeepSeekIsHalfOffPeak(t *testing.T) {
 	t.Parallel()
 	var peaks int

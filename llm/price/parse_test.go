@@ -124,13 +124,23 @@ func TestParseErrors(t *testing.T) {
 	}
 }
 
+func TestTheDocumentedFileParses(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/prices.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(page), "```yaml\n")
+	file, _, _ := strings.Cut(rest, "```")
+	book := parse(t, file)
+	rates, ok := book.RatesFor("openai", "my-old-model", instant(t, "2026-08-03T21:00:00Z"), 300_000)
+	if !ok || rates.Input != 1 || rates.Output != 5 {
+		t.Errorf("Rates on a Monday night = %+v, %t", rates, ok)
+	}
+}
+
 // A book that parses answers every lookup, with prices that can be calculated with.
 func FuzzParse(f *testing.F) {
-	embedded, err := os.ReadFile("prices.yaml")
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(embedded, "deepseek", int64(1_800_000_000))
 	f.Add([]byte(models), "openai", int64(1_800_000_000))
 	f.Add([]byte("windows: [{name: w, time_zone: UTC, hours: [22:00-06:00]}]\n"+
 		"models: [{provider: p, name: m, currency: USD, prices: [{from: 2026-01-01, input: 0, output: 1, "+
