@@ -61,8 +61,11 @@ func (a api) object(of shape) []byte {
 	}
 }
 
+// stream is nil for what is never one.
 func (a api) stream(of shape) []event {
 	switch a {
+	case embeddings:
+		return nil
 	case chat:
 		return chatStream(of)
 	case completions:
@@ -82,7 +85,7 @@ func (a api) idPrefix(v Vendor) string {
 	case messages:
 		return messagesID
 	case embeddings, unknown:
-		return "req_"
+		return requestID
 	default:
 		return chatID(a, v)
 	}
@@ -91,8 +94,7 @@ func (a api) idPrefix(v Vendor) string {
 // told is the usage as the API can tell it.
 func (a api) told(answer Answer) Usage {
 	u := answer.Usage
-	writes := a == messages || a == responses || answer.Vendor == OpenAI
-	if !writes {
+	if a != messages && answer.Vendor != OpenAI {
 		u.UncachedInput, u.CacheWrite = u.UncachedInput+u.CacheWrite, 0
 	}
 	plain := answer.Vendor == Anthropic && (a == chat || a == completions)

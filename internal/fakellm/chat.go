@@ -38,7 +38,7 @@ func chatObject(of shape) []byte {
 	return fmt.Appendf(nil, `{"id":"%s%s","object":"chat.completion","created":%d,"model":%s,`+
 		`"choices":[{"index":0,"message":{%s},"logprobs":null,"finish_reason":%s}]%s,%s}`,
 		chatID(of.api, of.answer.Vendor), idMark, created, quote(of.model),
-		chatMessage(of), quote(of.finishReason()), of.usageField(true), fingerprint(of.answer.Vendor))
+		chatMessage(of), quote(of.finishReason()), of.usageField(), fingerprint(of.answer.Vendor))
 }
 
 func chatMessage(of shape) string {
@@ -116,7 +116,7 @@ func completionChunk(of shape, k kind, object, choice string, last bool) event {
 	usage, told := "", nothing
 	switch {
 	case last && of.answer.UsageWithFinish && !of.answer.NoUsage:
-		usage, told = of.usageField(true), allUsage
+		usage, told = of.usageField(), allUsage
 	case of.includeUsage:
 		usage = `,"usage":null`
 	}
@@ -146,7 +146,7 @@ func chatEnd(of shape) []event {
 	}
 	usage := data(ending, `{"id":"%s%s","object":"%s","created":%d,"model":%s,%s,"choices":[]%s%s}`,
 		chatID(of.api, of.answer.Vendor), idMark, object, created, quote(of.model),
-		fingerprint(of.answer.Vendor), of.usageField(true), obfuscationField(of))
+		fingerprint(of.answer.Vendor), of.usageField(), obfuscationField(of))
 	usage.tells = allUsage
 	return []event{usage, done}
 }
@@ -155,7 +155,7 @@ func completionObject(of shape) []byte {
 	return fmt.Appendf(nil, `{"id":"%s%s","object":"text_completion","created":%d,"model":%s,`+
 		`"choices":[{"text":%s,"index":0,"logprobs":null,"finish_reason":%s}]%s,%s}`,
 		chatID(of.api, of.answer.Vendor), idMark, created, quote(of.model),
-		quote(of.answer.Text), quote(of.finishReason()), of.usageField(true), fingerprint(of.answer.Vendor))
+		quote(of.answer.Text), quote(of.finishReason()), of.usageField(), fingerprint(of.answer.Vendor))
 }
 
 func completionStream(of shape) []event {
@@ -173,17 +173,13 @@ func completionPiece(of shape, k kind, text, finish string) event {
 }
 
 // usageField is the usage as chat completions have it, with the comma before.
-func (of shape) usageField(details bool) string {
+func (of shape) usageField() string {
 	if of.answer.NoUsage {
 		return ""
 	}
 	u := of.api.told(of.answer)
-	totals := fmt.Sprintf(`"prompt_tokens":%d,"completion_tokens":%d,"total_tokens":%d`,
-		u.input(), u.output(), u.input()+u.output())
-	if details {
-		totals += usageDetails(of.answer.Vendor, u)
-	}
-	return `,"usage":{` + totals + `}`
+	return fmt.Sprintf(`,"usage":{"prompt_tokens":%d,"completion_tokens":%d,"total_tokens":%d%s}`,
+		u.input(), u.output(), u.input()+u.output(), usageDetails(of.answer.Vendor, u))
 }
 
 func usageDetails(v Vendor, u Usage) string {

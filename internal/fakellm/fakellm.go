@@ -25,13 +25,13 @@ type Answer struct {
 	// ToolCall is the name of a function that is called, after the text if
 	// there is one.
 	ToolCall string
-	// Stamp replaces the start of each piece of a streamed text by the time
-	// when it is written: 19 digits of nanoseconds since 1970 and a space.
+	// Stamp begins each piece of a streamed text with the time when it is
+	// written: 19 digits of nanoseconds since 1970 and a space.
 	Stamp bool
 
-	// Usage is what the answer tells about tokens. Fields that an API does
-	// not have are added to the next one that it has: [Record] keeps what was
-	// told.
+	// Usage is what the answer tells about tokens. Where an API has no field
+	// for it, cached and written input is told as uncached, and reasoning as
+	// answer; [Record] keeps what was told.
 	Usage Usage
 	// NoUsage leaves the usage out, asked for or not.
 	NoUsage bool
@@ -55,14 +55,15 @@ type Answer struct {
 	Status     int
 	RetryAfter time.Duration
 
-	// HeaderDelay passes before the headers. Queue is the time after them in
-	// which only keep-alives are sent: comments in a stream, blank lines
-	// before a JSON object, one at once and then one every KeepAlive, 1 s by
-	// default. FirstToken passes from there to the first token, Think from the
-	// first token of the reasoning to the first one of the text, and Between
-	// is the time between two pieces of the text, and of the reasoning if
-	// there is no Think. An object comes when a stream would have ended; with
-	// no Queue its headers come with it.
+	// HeaderDelay passes before the headers. In the Queue, which is after
+	// them, only keep-alives are sent: comments in a stream, blank lines
+	// before an object; one at once and then one every KeepAlive, 1 s by
+	// default. FirstToken passes from there to the first token. Think passes
+	// from the first token of the reasoning to the first one of the text, or
+	// before the first token if no reasoning is shown. Between passes between
+	// two pieces, those of the reasoning only if there is no Think. An object
+	// is sent when its stream would have ended; without a Queue its headers
+	// come with it.
 	HeaderDelay, Queue, KeepAlive, FirstToken, Think, Between time.Duration
 
 	// Cut is what goes wrong with the body, after CutAfter pieces of text and
@@ -95,39 +96,38 @@ const (
 	// OpenAI tells tokens of audio and predictions too, which are always 0,
 	// and hides the reasoning.
 	OpenAI
-	// Anthropic counts cached tokens beside the other input. Its answers to
-	// /messages are the default for that path, whatever the vendor.
+	// Anthropic tells sums only, outside of /messages; that path has
+	// Anthropic's usage and errors whatever the vendor.
 	Anthropic
 )
 
 // Cut is what goes wrong with a body.
 type Cut int
 
-// The ways to break a body. What they do to one that is no stream is in the
-// second sentence.
+// The ways to break a body, first of a stream and then of an object.
 const (
 	// CutNone is a body without fault.
 	CutNone Cut = iota
-	// CutEOF ends a stream properly, but without the events that end an
-	// answer. Half of a JSON object is sent, with a correct length.
+	// CutEOF ends the body properly, but a stream without the events that end
+	// an answer. Half of an object is sent.
 	CutEOF
-	// CutReset resets the connection, or the stream of HTTP/2. Half of the
-	// JSON object is sent before.
+	// CutReset resets the connection, or the stream of HTTP/2. Half of
+	// an object is sent before.
 	CutReset
-	// CutHang sends nothing more until the client leaves. Half of the JSON
-	// object is sent before.
+	// CutHang sends nothing more until the client leaves. Half of an object is
+	// sent before.
 	CutHang
 	// CutError is an error in the place of an event, which ends the stream.
-	// The error is the object, with status 200.
+	// It is sent instead of an object, with status 200.
 	CutError
 	// CutMalformed is an additional event that is no JSON; the rest is as
-	// ever. The object lacks its last brace.
+	// ever. An object lacks its last brace.
 	CutMalformed
 	// CutHTML is a page of HTML with status 200 instead of a stream or of an
 	// object.
 	CutHTML
 	// CutLarge is an additional event whose text has LargeMiB mebibytes; the
-	// rest is as ever. The object's text is as long.
+	// rest is as ever. The text of an object is as long.
 	CutLarge
 )
 

@@ -16,20 +16,26 @@ const htmlPage = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body
 func (c Cut) broken() bool { return c == CutEOF || c == CutReset || c == CutHang || c == CutError }
 
 // cutStream puts the fault into the events.
-func (s *script) cutStream(of shape) {
-	at := cutAt(s.events, of.answer.CutAfter)
-	if of.answer.Cut.broken() {
-		s.events = s.events[:at]
-	}
+func cutStream(events []event, of shape) []event {
+	at := cutAt(events, of.answer.CutAfter)
+	var fault []event
 	switch of.answer.Cut {
 	case CutError:
-		s.events = append(s.events, errorEvents(of, len(s.events))...)
+		fault = errorEvents(of, at)
 	case CutMalformed:
-		s.events = slices.Insert(s.events, at, data(answering, `{"id":"%s","choices":[{"index":0,"delta":{"conte`, idMark))
+		fault = []event{malformedEvent(of.api)}
 	case CutLarge:
-		s.events = slices.Insert(s.events, at, largeEvent(of))
+		thinking := at < len(events) && events[at].kind == reasoning
+		fault = []event{largeEvent(of, thinking)}
 	default:
 	}
+	if len(fault) > 0 {
+		fault[0].pause = of.answer.Between
+	}
+	if of.answer.Cut.broken() {
+		events = events[:at]
+	}
+	return slices.Insert(events, at, fault...)
 }
 
 // cutAt is the place after n pieces, or before what follows the last one.
@@ -50,9 +56,20 @@ func cutAt(events []event, n int) int {
 	return max(slices.IndexFunc(events, func(e event) bool { return e.kind == ending }), 0)
 }
 
-// largeEvent is a piece of text of LargeMiB, which is in no text that the
-// answer repeats at its end.
-func largeEvent(of shape) event {
+func malformedEvent(a api) event {
+	switch a {
+	case responses:
+		return named(answering, "response.output_text.delta", `{"type":"response.output_text.delta","output_in`)
+	case messages:
+		return named(answering, "content_block_delta", `{"type":"content_block_delta","index":0,"delta":{"ty`)
+	default:
+		return data(answering, `{"id":"%s","choices":[{"index":0,"delta":{"conte`, idMark)
+	}
+}
+
+// largeEvent is a piece of LargeMiB, which no later event repeats. Thinking is
+// whether more of the reasoning follows.
+func largeEvent(of shape, thinking bool) event {
 	text := `"` + strings.Repeat("a", of.answer.LargeMiB<<20) + `"`
 	switch of.api {
 	case chat:
@@ -63,8 +80,21 @@ func largeEvent(of shape) event {
 		return named(answering, "response.output_text.delta", `{"type":"response.output_text.delta",`+
 			`"item_id":"msg_%s","output_index":0,"content_index":0,"delta":%s}`, idMark, text)
 	default:
-		return blockDelta(answering, 0, `{"type":"text_delta","text":`+text+`}`)
+		return largeDelta(of, thinking, text)
 	}
+}
+
+// largeDelta is for the block that is open, which takes only deltas of its
+// type.
+func largeDelta(of shape, thinking bool, text string) event {
+	if thinking {
+		return blockDelta(reasoning, 0, `{"type":"thinking_delta","thinking":`+text+`}`)
+	}
+	index := 0
+	if of.shownReasoning() != "" {
+		index = 1
+	}
+	return blockDelta(answering, index, `{"type":"text_delta","text":`+text+`}`)
 }
 
 // errorEvents are how a stream tells that it failed, as its next events.
@@ -86,9 +116,17 @@ func errorEvents(of shape, sequence int) []event {
 	}
 }
 
-// cutObject puts the fault into the one event of an object.
-func (s *script) cutObject(of shape) {
-	e := &s.events[0]
+// objectTells is whether the object has a usage.
+func (of shape) objectTells() tells {
+	status, _, _ := responsesOutcome(of)
+	if of.answer.NoUsage || of.api == responses && !of.responsesTellUsage(status) {
+		return nothing
+	}
+	return allUsage
+}
+
+// cutObject puts the fault into an object.
+func cutObject(e event, of shape) event {
 	switch of.answer.Cut {
 	case CutEOF, CutReset, CutHang:
 		e.data, e.tells = e.data[:len(e.data)/2], nothing
@@ -97,10 +135,11 @@ func (s *script) cutObject(of shape) {
 	case CutMalformed:
 		e.data, e.tells = bytes.TrimSuffix(e.data, []byte("}")), nothing
 	case CutLarge:
-		of.answer.Text, of.answer.Cut = strings.Repeat("a", of.answer.LargeMiB<<20), CutNone
+		of.answer.Text = strings.Repeat("a", of.answer.LargeMiB<<20)
 		e.data = of.api.object(of)
 	default:
 	}
+	return e
 }
 
 // errorBody is what the vendor sends with a status.
@@ -109,7 +148,7 @@ func errorBody(of shape, status int) string {
 	case of.api == messages:
 		kind, message := anthropicError(status)
 		return fmt.Sprintf(`{"type":"error","error":{"type":"%s","message":"%s"},"request_id":"%s%s"}`,
-			kind, message, messagesID, idMark)
+			kind, message, requestID, idMark)
 	case of.answer.Vendor == DeepSeek:
 		kind, code, message := deepSeekError(status)
 		return fmt.Sprintf(`{"error":{"message":"%s","type":"%s","param":null,"code":"%s"}}`, message, kind, code)

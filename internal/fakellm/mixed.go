@@ -24,6 +24,7 @@ func Mixed(seed uint64) func(Request) Answer {
 		random := rand.New(rand.NewPCG(seed, calls.Add(1)))
 		answer := mixedAnswer(random)
 		answer.Vendor = vendorOf(r)
+		answer.UsageWithFinish = answer.UsageWithFinish && answer.Vendor == DeepSeek
 		if r.Header.Get(HangHeader) != "" {
 			answer.Cut, answer.CutAfter, answer.Status = CutHang, 1+random.IntN(3), 0
 		}
@@ -57,6 +58,7 @@ func mixedAnswer(random *rand.Rand) Answer {
 	case n < 27:
 		a.Cut = []Cut{CutEOF, CutReset, CutError, CutMalformed, CutHTML}[random.IntN(5)]
 		a.CutAfter = random.IntN(6)
+		a.NoUsage = a.Cut == CutMalformed // some clients stop reading there, others see what follows
 	case n < 29:
 		a.NoUsage = true
 	case n < 30:

@@ -11,20 +11,19 @@ type output struct {
 	w          http.ResponseWriter
 	controller *http.ResponseController
 	gzip       *gzip.Writer // nil when not compressed
+	gzips      *sync.Pool   // where it goes back to
 	split      int
 	bytes      int64
 }
 
-var gzipWriters sync.Pool //nolint:gochecknoglobals // a pool; a writer is too large to make one per request
-
-func newOutput(w http.ResponseWriter, compressed bool, split int) *output {
-	o := &output{w: w, controller: http.NewResponseController(w), split: split}
-	if !compressed {
+func newOutput(w http.ResponseWriter, gzips *sync.Pool, split int) *output {
+	o := &output{w: w, controller: http.NewResponseController(w), gzips: gzips, split: split}
+	if gzips == nil {
 		return o
 	}
-	if pooled, ok := gzipWriters.Get().(*gzip.Writer); ok {
-		pooled.Reset(o)
-		o.gzip = pooled
+	if used, ok := gzips.Get().(*gzip.Writer); ok {
+		used.Reset(o)
+		o.gzip = used
 	} else {
 		o.gzip = gzip.NewWriter(o)
 	}
@@ -33,8 +32,7 @@ func newOutput(w http.ResponseWriter, compressed bool, split int) *output {
 
 func (o *output) free() {
 	if o.gzip != nil {
-		gzipWriters.Put(o.gzip)
-		o.gzip = nil
+		o.gzips.Put(o.gzip)
 	}
 }
 

@@ -3,6 +3,7 @@ package fakellm
 import (
 	"context"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 )
@@ -15,7 +16,8 @@ const (
 // Record is the truth about one request. Times have a monotonic clock, are
 // those after the write, and are zero for what did not happen.
 type Record struct {
-	// ID is the id in the answer, and the request id in its headers.
+	// ID is the id in the answer, or the request id of its headers if it has
+	// none. Both end in the same number.
 	ID string
 	// Path, Model, Stream and IncludeUsage are those of the [Request].
 	Path, Model          string
@@ -35,7 +37,8 @@ type Record struct {
 	UsageSent, InputSent bool
 	// Complete is whether everything was written that belongs to a correct
 	// answer of this status, with no fault in between. ClientLeft is whether
-	// the client was gone before.
+	// the client was gone before everything was written. What was written may
+	// not have been read.
 	Complete, ClientLeft bool
 	// FirstToken is that of the text, of the reasoning or of a tool call;
 	// FirstAnswer is not that of the reasoning.
@@ -81,6 +84,18 @@ func (u *Upstream) Records() []Record {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return append(append([]Record(nil), l.records[l.next:]...), l.records[:l.next]...)
+}
+
+// Record is the one with this id, if it is kept.
+func (u *Upstream) Record(id string) (Record, bool) {
+	l := &u.ledger
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	i := slices.IndexFunc(l.records, func(r Record) bool { return r.ID == id })
+	if i < 0 {
+		return Record{}, false
+	}
+	return l.records[i], true
 }
 
 // Totals are the sums over the requests that ended, those included whose

@@ -11,7 +11,7 @@ import (
 
 const responsesID = "resp_00000000000000000000000000000000000000"
 
-// outcome is how an answer of the responses ended.
+// responsesOutcome is how an answer ended: the status, and why in JSON.
 func responsesOutcome(of shape) (status, incomplete, failure string) {
 	switch of.finishReason() {
 	case "length":
@@ -55,9 +55,13 @@ func (of shape) responsesTellUsage(status string) bool {
 
 func responsesUsage(of shape) string {
 	u := of.api.told(of.answer)
-	return fmt.Sprintf(`{"input_tokens":%d,"input_tokens_details":{"cache_write_tokens":%d,"cached_tokens":%d},`+
+	writes := ""
+	if of.answer.Vendor == OpenAI {
+		writes = fmt.Sprintf(`"cache_write_tokens":%d,`, u.CacheWrite)
+	}
+	return fmt.Sprintf(`{"input_tokens":%d,"input_tokens_details":{%s"cached_tokens":%d},`+
 		`"output_tokens":%d,"output_tokens_details":{"reasoning_tokens":%d},"total_tokens":%d}`,
-		u.input(), u.CacheWrite, u.CachedInput, u.output(), u.ReasoningTokens, u.input()+u.output())
+		u.input(), writes, u.CachedInput, u.output(), u.ReasoningTokens, u.input()+u.output())
 }
 
 // item is one element of the output, as it begins and as it ends, with the

@@ -18,9 +18,9 @@ const (
 
 // What is replaced in a prepared event when it is sent. JSON escapes these
 // characters, so that no text has them.
-var (
-	idMark    = bytes.Repeat([]byte{1}, 12)
-	stampMark = append(bytes.Repeat([]byte{2}, 19), ' ')
+const (
+	idMark    = "\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01"
+	stampMark = "\x02\x02\x02\x02\x02\x02\x02\x02\x02\x02\x02\x02\x02\x02\x02\x02\x02\x02\x02 "
 )
 
 // shape is what an answer's bytes depend on.
@@ -36,7 +36,6 @@ type script struct {
 	contentType string
 	events      []event // one for what is no stream
 	usage       Usage   // what they tell
-	pause       time.Duration
 }
 
 // event is a part of the body that is written at once.
@@ -94,22 +93,17 @@ func (s *scripts) get(of shape) *script {
 
 func newScript(of shape) *script {
 	s := &script{usage: of.api.told(of.answer), contentType: "application/json"}
+	events := of.api.stream(of)
+	duration := pace(events, of.answer)
 	switch {
 	case of.answer.Cut == CutHTML:
 		s.contentType = "text/html; charset=utf-8"
-		s.events = []event{{data: []byte(htmlPage)}}
+		s.events = []event{{data: []byte(htmlPage), pause: duration}}
 	case of.stream:
 		s.contentType = "text/event-stream; charset=utf-8"
-		s.events = of.api.stream(of)
-		s.pace(of)
-		s.cutStream(of)
+		s.events = cutStream(events, of)
 	default:
-		s.events = []event{{data: of.api.object(of), kind: answering}}
-		if !of.answer.NoUsage {
-			s.events[0].tells = allUsage
-		}
-		s.events[0].pause = generation(of)
-		s.cutObject(of)
+		s.events = []event{cutObject(event{data: of.api.object(of), kind: answering, tells: of.objectTells(), pause: duration}, of)}
 	}
 	for i := range s.events {
 		s.events[i].prepare(of)
@@ -117,22 +111,33 @@ func newScript(of shape) *script {
 	return s
 }
 
-// pace sets the pauses before the pieces of a stream.
-func (s *script) pace(of shape) {
-	shown := len(pieces(of.shownReasoning(), of.answer))
-	before := kind(other)
-	for i := range s.events {
-		e := &s.events[i]
-		if e.kind != reasoning && e.kind != answering {
+// pace sets the pauses before the pieces of a stream, and returns their sum.
+func pace(events []event, a Answer) time.Duration {
+	shown := 0
+	for _, e := range events {
+		if e.kind == reasoning {
+			shown++
+		}
+	}
+	sum, before := time.Duration(0), other
+	for i := range events {
+		e := &events[i]
+		if e.kind == other || e.kind == ending && before != other {
 			continue
 		}
-		e.pause = of.pauseBefore(e.kind, before, shown)
+		e.pause = pauseAfter(before, shown, a)
+		sum += e.pause
 		before = e.kind
 	}
+	if before == other { // there is no stream of it
+		return pauseAfter(other, 0, a)
+	}
+	return sum
 }
 
-func (of shape) pauseBefore(next, before kind, reasoningPieces int) time.Duration {
-	a := of.answer
+// pauseAfter is the pause between a piece of this kind and the next one; other
+// is for the first piece, or for the end if there is none.
+func pauseAfter(before kind, reasoningPieces int, a Answer) time.Duration {
 	switch {
 	case before == other && reasoningPieces == 0:
 		return a.FirstToken + a.Think
@@ -141,25 +146,13 @@ func (of shape) pauseBefore(next, before kind, reasoningPieces int) time.Duratio
 	case before == reasoning && a.Think > 0:
 		return a.Think / time.Duration(reasoningPieces)
 	default:
-		_ = next
 		return a.Between
 	}
 }
 
-// generation is how long a stream of the same answer would take.
-func generation(of shape) time.Duration {
-	a := of.answer
-	shown, told := len(pieces(of.shownReasoning(), a)), len(pieces(a.Text, a))
-	pauses := time.Duration(max(told-1, 0)) * a.Between
-	if shown > 0 && a.Think == 0 {
-		pauses += time.Duration(shown) * a.Between
-	}
-	return a.FirstToken + a.Think + pauses
-}
-
 // shownReasoning is the reasoning that the API tells.
 func (of shape) shownReasoning() string {
-	if of.api == completions || of.api == chat && of.answer.Vendor == OpenAI {
+	if of.api == completions || of.api == embeddings || of.api == chat && of.answer.Vendor == OpenAI {
 		return ""
 	}
 	return of.answer.Reasoning
@@ -171,14 +164,14 @@ func (e *event) prepare(of shape) {
 		e.data = bytes.ReplaceAll(e.data, []byte("\n"), []byte("\r\n"))
 	}
 	for from := 0; ; {
-		at := bytes.Index(e.data[from:], idMark)
+		at := bytes.Index(e.data[from:], []byte(idMark))
 		if at < 0 {
 			break
 		}
 		e.ids = append(e.ids, from+at)
 		from += at + len(idMark)
 	}
-	e.stamp = bytes.Index(e.data, stampMark)
+	e.stamp = bytes.Index(e.data, []byte(stampMark))
 }
 
 // pieces divides a text into at most Chunks pieces of whole characters.
@@ -202,7 +195,7 @@ func (of shape) textPieces() []string {
 	for i, piece := range out {
 		out[i] = quote(piece)
 		if of.answer.Stamp {
-			out[i] = `"` + string(stampMark) + `"`
+			out[i] = `"` + stampMark + out[i][1:]
 		}
 	}
 	return out

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -16,6 +17,7 @@ import (
 const (
 	maxRequest       = 64 << 20
 	defaultKeepAlive = time.Second
+	requestID        = "req_00000000000000000000"
 )
 
 // Upstream is an http.Handler that answers as LLM APIs do. Safe for concurrent
@@ -24,6 +26,7 @@ type Upstream struct {
 	next    func(Request) Answer
 	last    atomic.Uint64 // request number
 	scripts scripts
+	gzips   sync.Pool
 	ledger  ledger
 }
 
@@ -45,10 +48,7 @@ func (u *Upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		record: Record{Arrived: time.Now(), Path: r.URL.Path},
 	}
 	u.ledger.begin()
-	defer func() {
-		c.record.ClientLeft = c.record.ClientLeft || !c.record.Complete && c.ctx.Err() != nil
-		u.ledger.end(&c.record)
-	}()
+	defer func() { u.ledger.end(&c.record) }()
 	c.of.api = apiOf(r.URL.Path)
 	switch {
 	case r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/models"):
@@ -72,11 +72,14 @@ func (u *Upstream) answer(c *call, r *http.Request) {
 	c.record.Model, c.record.Stream, c.record.IncludeUsage = request.Model, request.Stream, request.IncludeUsage
 	c.record.Answer = answer
 	c.of = shape{
-		api: c.of.api, stream: request.Stream && c.of.api != embeddings, includeUsage: request.IncludeUsage,
-		model: responseModel(answer, request.Model), answer: answer,
+		api: c.of.api, stream: request.Stream && c.of.api != embeddings && answer.Cut != CutHTML,
+		includeUsage: request.IncludeUsage, model: responseModel(answer, request.Model), answer: answer,
 	}
-	c.gzip = answer.Gzip && strings.Contains(r.Header.Get("Accept-Encoding"), "gzip")
+	if answer.Gzip && strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+		c.gzips = &u.gzips
+	}
 	if !c.wait(answer.HeaderDelay) {
+		c.record.ClientLeft = true
 		return
 	}
 	if answer.Status >= http.StatusBadRequest {
@@ -113,7 +116,7 @@ type call struct {
 	w      http.ResponseWriter
 	number uint64
 	of     shape
-	gzip   bool
+	gzips  *sync.Pool // nil when not compressed
 	out    *output
 	timer  *time.Timer
 	record Record
@@ -138,27 +141,27 @@ func (c *call) wait(d time.Duration) bool {
 	}
 }
 
-// id is the id of the answer, which ends in the number of the request.
-func (c *call) id() string { return c.of.api.idPrefix(c.of.answer.Vendor) + c.hexNumber() }
-
+// hexNumber ends the ids of an answer.
 func (c *call) hexNumber() string { return fmt.Sprintf("%012x", c.number&(1<<48-1)) }
 
-func (c *call) header(contentType string) {
-	c.record.ID = c.id()
+// header sets what goes before the body, and the request id under the name
+// that the vendor has for it.
+func (c *call) header(contentType, id string) {
+	c.record.ID = id
 	h := c.w.Header()
 	h.Set("Content-Type", contentType)
 	switch {
 	case c.of.api == messages:
-		h.Set("Request-Id", c.record.ID)
+		h.Set("Request-Id", requestID+c.hexNumber())
 	case c.of.answer.Vendor == DeepSeek:
-		h.Set("X-Ds-Trace-Id", c.record.ID)
+		h.Set("X-Ds-Trace-Id", strings.Repeat("0", 20)+c.hexNumber())
 	default:
-		h.Set("X-Request-Id", c.record.ID)
+		h.Set("X-Request-Id", requestID+c.hexNumber())
 	}
 	if c.of.stream {
 		h.Set("Cache-Control", "no-cache")
 	}
-	if c.gzip {
+	if c.gzips != nil {
 		h.Set("Content-Encoding", "gzip")
 	}
 }
@@ -166,14 +169,14 @@ func (c *call) header(contentType string) {
 // refuse sends an error.
 func (c *call) refuse(status int) {
 	retryAfter(c.w.Header(), c.of.answer.Vendor, c.of.answer.RetryAfter)
-	c.of.stream, c.gzip = false, false
+	c.of.stream, c.gzips = false, nil
 	c.whole(status, errorBody(c.of, status))
 }
 
 // whole sends a body at once.
 func (c *call) whole(status int, body string) {
-	c.header("application/json")
-	body = strings.ReplaceAll(body, string(idMark), c.hexNumber())
+	c.header("application/json", requestID+c.hexNumber())
+	body = strings.ReplaceAll(body, idMark, c.hexNumber())
 	c.record.Status = status
 	c.w.WriteHeader(status)
 	n, err := io.WriteString(c.w, body)
@@ -184,8 +187,11 @@ func (c *call) whole(status int, body string) {
 
 // play sends a prepared answer.
 func (c *call) play(s *script) {
-	c.header(s.contentType)
-	c.out = newOutput(c.w, c.gzip, c.of.answer.Split)
+	c.header(s.contentType, c.of.api.idPrefix(c.of.answer.Vendor)+c.hexNumber())
+	if c.hasLength() {
+		c.w.Header().Set("Content-Length", strconv.Itoa(len(s.events[0].data)))
+	}
+	c.out = newOutput(c.w, c.gzips, c.of.answer.Split)
 	defer c.out.free()
 	ok := c.keepAlive() && c.events(s)
 	c.record.Bytes = c.out.bytes
@@ -194,6 +200,12 @@ func (c *call) play(s *script) {
 		return
 	}
 	c.end()
+}
+
+// hasLength is whether the body is an object and nothing else.
+func (c *call) hasLength() bool {
+	a := c.of.answer
+	return !c.of.stream && c.gzips == nil && a.Queue <= 0 && a.Cut != CutReset && a.Cut != CutHang
 }
 
 // end does what the fault is, once everything before it is sent.
@@ -230,7 +242,7 @@ func (c *call) keepAlive() bool {
 		if !c.out.send(c.keepAliveLine()) {
 			return false
 		}
-		first(&c.record.FirstKeepAlive)
+		first(&c.record.FirstKeepAlive, time.Now())
 		if !c.wait(min(every, queue)) {
 			return false
 		}
@@ -262,7 +274,7 @@ func (c *call) events(s *script) bool {
 			copy(buffer[at:], number)
 		}
 		if e.stamp >= 0 {
-			copy(buffer[e.stamp:], strconv.FormatInt(time.Now().UnixNano(), 10))
+			copy(buffer[e.stamp:], fmt.Sprintf("%019d", time.Now().UnixNano()))
 		}
 		if !c.out.send(buffer) {
 			return false
@@ -280,16 +292,16 @@ func (c *call) sent(e *event, usage Usage) {
 	if r.HeadersSent.IsZero() {
 		r.HeadersSent = now
 	}
-	if c.of.stream && c.of.answer.Cut != CutHTML {
+	if c.of.stream {
 		r.Events++
-		firstAt(&r.FirstEvent, now)
+		first(&r.FirstEvent, now)
 	}
 	switch e.kind {
 	case answering:
-		firstAt(&r.FirstAnswer, now)
-		firstAt(&r.FirstToken, now)
+		first(&r.FirstAnswer, now)
+		first(&r.FirstToken, now)
 	case reasoning:
-		firstAt(&r.FirstToken, now)
+		first(&r.FirstToken, now)
 	default:
 	}
 	switch e.tells {
@@ -302,9 +314,7 @@ func (c *call) sent(e *event, usage Usage) {
 	}
 }
 
-func first(at *time.Time) { firstAt(at, time.Now()) }
-
-func firstAt(at *time.Time, now time.Time) {
+func first(at *time.Time, now time.Time) {
 	if at.IsZero() {
 		*at = now
 	}
@@ -313,12 +323,8 @@ func firstAt(at *time.Time, now time.Time) {
 // reset breaks the connection off, so that the client gets an error and not an
 // end.
 func reset(w http.ResponseWriter) {
-	hijacker, ok := w.(http.Hijacker)
-	if !ok { // HTTP/2 resets the stream for this panic
-		panic(http.ErrAbortHandler) //nolint:forbidigo // the way that net/http has for it
-	}
-	conn, _, err := hijacker.Hijack()
-	if err != nil {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil { // as with HTTP/2, which resets the stream for this panic
 		panic(http.ErrAbortHandler) //nolint:forbidigo // the way that net/http has for it
 	}
 	inner := conn
