@@ -27,15 +27,17 @@ type answer struct {
 	events  sse.Parser
 	json    jsonscan.Scanner
 
-	now       time.Time // when the bytes came that are being looked at
-	waited    bool      // the server said that it is not ready yet
-	first     time.Time // chunk: the first event, or byte of a document
-	token     time.Time // first of any kind
-	answered  time.Time // first that is not of reasoning
-	lastChunk time.Time
+	// Times since the call began; 0: not yet.
+	now       time.Duration // when the bytes came that are being looked at
+	first     time.Duration // chunk: the first event, or byte of a document
+	token     time.Duration // first of any kind
+	answered  time.Duration // first that is not of reasoning
+	lastChunk time.Duration
+	waited    bool                          // the server said that it is not ready yet
 	onChunk   func(sinceLast time.Duration) // each but the first; may be nil
 	onShape   func()                        // once it looks like an answer; may be nil
 
+	plain                    plainChunk
 	hides                    bool // events with nothing but usage are to be hidden
 	hidden                   []span
 	eventUsage, eventChoices bool // what the last event had
@@ -74,7 +76,7 @@ func (a *answer) record(maxText int) {
 }
 
 // write takes what came of the body at now.
-func (a *answer) write(p []byte, now time.Time) {
+func (a *answer) write(p []byte, now time.Duration) {
 	a.now = now
 	if a.stream {
 		_, _ = a.events.Write(p) // never fails
@@ -82,7 +84,7 @@ func (a *answer) write(p []byte, now time.Time) {
 	}
 	_, _ = a.json.Write(p)
 	switch {
-	case !a.first.IsZero():
+	case a.first != 0:
 	case a.json.Blank():
 		a.waited = true
 	default:
@@ -107,11 +109,12 @@ func (a *answer) complete() bool {
 	return a.json.Documents() > 0
 }
 
-func (a *answer) onComment() { a.waited = a.waited || a.first.IsZero() }
+func (a *answer) onComment() { a.waited = a.waited || a.first == 0 }
 
 func (a *answer) onEvent(e sse.Event) {
 	if e.TooLarge {
-		a.skippedEvents = true
+		a.skippedEvents, a.content = true, true
+		a.ended = a.ended || string(e.Type) == "response.completed"
 		a.chunk()
 		return
 	}
@@ -121,10 +124,10 @@ func (a *answer) onEvent(e sse.Event) {
 // chunk takes note of the time of an event that is part of the answer.
 func (a *answer) chunk() {
 	switch {
-	case a.first.IsZero():
+	case a.first == 0:
 		a.first = a.now
 	case a.onChunk != nil:
-		a.onChunk(a.now.Sub(a.lastChunk))
+		a.onChunk(a.now - a.lastChunk)
 	}
 	a.lastChunk = a.now
 }
@@ -167,10 +170,10 @@ func (a *answer) answerToken(v jsonscan.Value) {
 		return
 	}
 	a.content = true
-	if a.token.IsZero() {
+	if a.token == 0 {
 		a.token = a.now
 	}
-	if a.answered.IsZero() {
+	if a.answered == 0 {
 		a.answered = a.now
 	}
 	if room := a.maxText - len(a.text); room > 0 {
@@ -184,7 +187,7 @@ func (a *answer) reasoningToken(v jsonscan.Value) {
 		return
 	}
 	a.reasoned = true
-	if a.token.IsZero() {
+	if a.token == 0 {
 		a.token = a.now
 	}
 }
@@ -214,5 +217,5 @@ func (a *answer) fault(v jsonscan.Value) { a.failed = a.failed || v.Kind != json
 
 // known reports whether events of mere text need not be looked into any more.
 func (a *answer) known() bool {
-	return a.model != "" && !a.answered.IsZero() && len(a.text) >= a.maxText
+	return a.model != "" && a.answered != 0 && len(a.text) >= a.maxText
 }

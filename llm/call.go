@@ -36,13 +36,15 @@ type call struct {
 	mu          sync.Mutex   // guards what follows
 	active      metric.MeasurementOption
 	chunkOption metric.MeasurementOption
+	chunks      int // but the first
 	status      int // 0: there is no answer
 	retryAfter  time.Duration
 	answer      *answer
 	decoder     *inflater // nil: the body is not compressed
 	opaque      bool      // it cannot be looked into
 	bytes       int64
-	last        time.Time // somebody read
+	last        time.Duration // since start, when somebody read
+	waiting     batch         // what was read and not looked into yet
 	idle        *time.Timer
 	ended       bool
 }
@@ -81,11 +83,11 @@ func (c *call) answered(response *http.Response) {
 	c.answer.hides = c.hides
 	c.answer.record(c.maxContent())
 	c.answer.onChunk, c.answer.onShape = c.recordChunk, c.admitModels
-	c.last = time.Now()
+	c.last = c.elapsed()
 	switch encoding := strings.ToLower(response.Header.Get("Content-Encoding")); encoding {
 	case "", "identity":
 	case "gzip", "x-gzip":
-		c.decoder = newInflater(func(p []byte) { c.answer.write(p, c.last) })
+		c.decoder = newInflater(func(p []byte) { c.answer.write(p, c.answer.now) })
 	default:
 		c.opaque = true
 	}
@@ -104,20 +106,20 @@ func (c *call) answered(response *http.Response) {
 	c.watch()
 }
 
-// received takes what was read of the body.
+// elapsed returns the time since the call began, which is never 0.
+func (c *call) elapsed() time.Duration { return max(time.Since(c.start), 1) }
+
+// received takes what was read of the body. To cost a stream little it is
+// looked into in batches, once the first token is there.
 func (c *call) received(p []byte, err error) {
-	now := time.Now()
 	c.mu.Lock()
-	c.last = now
-	if !c.ended && len(p) > 0 {
-		c.bytes += int64(len(p))
-		switch {
-		case c.opaque:
-		case c.decoder != nil:
-			c.decoder.write(p)
-		default:
-			c.answer.write(p, now)
-		}
+	c.last = c.elapsed()
+	c.bytes += int64(len(p))
+	switch {
+	case c.ended || c.opaque || len(p) == 0:
+	case c.hides || !c.answer.known() || !c.waiting.add(p, c.last):
+		c.waiting.drain(c.look)
+		c.look(p, c.last)
 	}
 	c.mu.Unlock()
 	switch err {
@@ -126,6 +128,16 @@ func (c *call) received(p []byte, err error) {
 		c.end(read, nil)
 	default:
 		c.end(failed, err)
+	}
+}
+
+// look looks into what was read at the time.
+func (c *call) look(p []byte, at time.Duration) {
+	c.answer.now = at
+	if c.decoder != nil {
+		c.decoder.write(p)
+	} else {
+		c.answer.write(p, at)
 	}
 }
 
@@ -138,7 +150,7 @@ func (c *call) watch() {
 		c.mu.Lock()
 		left := timeout
 		if c.reading.Load() == 0 {
-			left -= time.Since(c.last)
+			left -= c.elapsed() - c.last
 		}
 		if left > 0 && !c.ended {
 			c.idle.Reset(left)
@@ -170,6 +182,7 @@ func (c *call) end(how ending, err error) {
 	if c.idle != nil {
 		c.idle.Stop()
 	}
+	c.waiting.drain(c.look)
 	if c.decoder != nil {
 		c.decoder.stop()
 		c.opaque = c.opaque || c.decoder.failed

@@ -38,7 +38,7 @@ func newInstruments(provider metric.MeterProvider) instruments {
 		wastedTokens: m.count(telemetry.LLMWastedTokens, "{token}", "Tokens of calls that were of no use, by reason."),
 		usageMissing: m.count(telemetry.LLMUsageMissing, "{call}", "Calls whose tokens are not known, by reason."),
 		priceUnknown: m.count(telemetry.LLMPriceUnknown, "{call}", "Calls whose tokens are known and whose price is not."),
-		size:         m.count(telemetry.LLMResponseSize, "By", "Bytes of answers as they were transferred, by outcome."),
+		size:         m.count(telemetry.LLMResponseSize, "By", "Bytes that were read of answers, by outcome."),
 		cost:         m.sum(telemetry.LLMCost, "Cost of calls by class of tokens."),
 		wastedCost:   m.sum(telemetry.LLMWastedCost, "Cost of calls that were of no use, by reason."),
 		active:       m.active(),
@@ -170,10 +170,26 @@ func (c *call) modelKnown(model string) {
 	}
 }
 
+// After the first of a stream only one time between events in so many is
+// recorded: a record costs as much as all else that is done for an event. Both
+// keep the quantiles as they are.
+const (
+	allChunks  = 32
+	someChunks = 8
+)
+
 // recordChunk records the time since the event before.
 func (c *call) recordChunk(sinceLast time.Duration) {
+	c.chunks++
+	if c.chunks > allChunks && c.chunks%someChunks != 0 {
+		return
+	}
 	if c.chunkOption == nil {
-		c.chunkOption = c.transport.instruments.option(c.series(c.request.read().model))
+		s := c.series(c.request.read().model)
+		c.chunkOption = c.transport.instruments.option(series{
+			api: s.api, request: s.request, response: s.response,
+			more: [4]label{{telemetry.GenAIProvider, c.target.provider}},
+		})
 	}
 	c.transport.instruments.outputChunk.Record(c.ctx, sinceLast.Seconds(), c.chunkOption)
 }
@@ -181,7 +197,7 @@ func (c *call) recordChunk(sinceLast time.Duration) {
 // record records the call at its end.
 func (c *call) record(end conclusion) {
 	in, base := &c.transport.instruments, c.series(end.facts.model)
-	in.duration.Record(c.ctx, c.since(time.Now()), in.option(base.with(label{telemetry.ErrorType, end.errorType})))
+	in.duration.Record(c.ctx, c.elapsed().Seconds(), in.option(base.with(label{telemetry.ErrorType, end.errorType})))
 	c.recordMilestones(base)
 	calls := base.with(label{telemetry.LLMCaller, c.caller})
 	outcome := label{telemetry.LLMOutcome, end.outcome}
@@ -205,24 +221,22 @@ func (c *call) record(end conclusion) {
 // recordMilestones records the times of an answer, as far as it came.
 func (c *call) recordMilestones(base series) {
 	in, a, option := &c.transport.instruments, c.answer, c.transport.instruments.option(base)
-	if a.waited && !a.first.IsZero() {
-		in.queue.Record(c.ctx, c.since(a.first), option)
+	if a.waited && a.first != 0 {
+		in.queue.Record(c.ctx, a.first.Seconds(), option)
 	}
 	if !a.stream {
 		return
 	}
-	if !a.first.IsZero() {
-		in.firstChunk.Record(c.ctx, c.since(a.first), option)
+	if a.first != 0 {
+		in.firstChunk.Record(c.ctx, a.first.Seconds(), option)
 	}
-	if !a.token.IsZero() {
-		in.firstToken.Record(c.ctx, c.since(a.token), option)
+	if a.token != 0 {
+		in.firstToken.Record(c.ctx, a.token.Seconds(), option)
 	}
-	if !a.answered.IsZero() {
-		in.firstAnswer.Record(c.ctx, c.since(a.answered), option)
+	if a.answered != 0 {
+		in.firstAnswer.Record(c.ctx, a.answered.Seconds(), option)
 	}
 }
-
-func (c *call) since(t time.Time) float64 { return t.Sub(c.start).Seconds() }
 
 // recordUsage records tokens as the conventions total them.
 func (c *call) recordUsage(base series, end conclusion) {

@@ -26,21 +26,31 @@ func visitOpenAI(a *answer, path []byte, v jsonscan.Value) {
 		a.content = true
 	case "choices[].finish_reason":
 		a.finishReason(v)
-	case "choices[].delta.content", "choices[].delta.content[].text", "choices[].delta.refusal",
-		"choices[].delta.tool_calls[].function.name", "choices[].delta.tool_calls[].function.arguments",
-		"choices[].message.content", "choices[].message.content[].text", "choices[].message.refusal",
-		"choices[].message.tool_calls[].function.name", "choices[].text":
-		a.answerToken(v)
-	case "choices[].delta.reasoning_content", "choices[].delta.reasoning", "choices[].delta.content[].thinking[].text",
-		"choices[].message.reasoning_content", "choices[].message.reasoning", "choices[].message.content[].thinking[].text":
-		a.reasoningToken(v)
 	case "error":
 		a.fault(v)
 	case "error.code", "error.type":
 		a.name(&a.errorCode, v)
 	default:
+		a.visitChoice(path, v)
 		a.visitUsage(path, "usage.", v)
 		a.visitUsage(path, "choices[].usage.", v) // Moonshot's streams
+	}
+}
+
+// visitChoice takes the texts of choices, and calls of tools, which have the
+// same names in a whole message and in a piece of one.
+func (a *answer) visitChoice(path []byte, v jsonscan.Value) {
+	rest, ok := bytes.CutPrefix(path, []byte("choices[]."))
+	if !ok {
+		return
+	}
+	rest = bytes.TrimPrefix(bytes.TrimPrefix(rest, []byte("delta.")), []byte("message."))
+	switch string(rest) {
+	case "text", "content", "content[].text", "refusal", "audio.id", "audio.data", "function_call.name", "function_call.arguments",
+		"tool_calls[].function.name", "tool_calls[].function.arguments", "tool_calls[].custom.name", "tool_calls[].custom.input":
+		a.answerToken(v)
+	case "reasoning_content", "reasoning", "content[].thinking[].text":
+		a.reasoningToken(v)
 	}
 }
 
@@ -53,21 +63,56 @@ func (a *answer) visitUsage(path []byte, prefix string, v jsonscan.Value) {
 }
 
 func openAIEvent(a *answer, e sse.Event) {
-	if string(bytes.TrimSpace(e.Data)) == "[DONE]" {
+	switch {
+	case string(bytes.TrimSpace(e.Data)) == "[DONE]":
 		a.ended = true
 		return
-	}
-	if a.known() && !hasNews(e.Data) {
+	case a.known() && a.plain.is(e.Data):
+	case a.known() && !hasNews(e.Data):
 		a.plausible(e.Data)
-	} else {
+		a.plain.learn(e.Data)
+	default:
 		a.scan(e.Data)
 		a.hide(e)
 	}
 	a.chunk()
 }
 
-// hasNews reports whether a chunk may have anything in it but more text. Within
-// texts quotes are escaped, so that they are not taken for keys.
+// plainChunk is a chunk of mere text without the text: what all such chunks of
+// a stream begin and end with.
+type plainChunk struct{ before, after []byte }
+
+// maxPlain bounds what is kept to compare with.
+const maxPlain = 2 << 10
+
+// is reports whether the chunk differs from the others in one string alone.
+func (p *plainChunk) is(data []byte) bool {
+	if p.before == nil || !bytes.HasPrefix(data, p.before) || !bytes.HasSuffix(data[len(p.before):], p.after) {
+		return false
+	}
+	text := data[len(p.before) : len(data)-len(p.after)]
+	return bytes.IndexByte(text, '"') < 0 && !bytes.HasSuffix(text, []byte(`\`))
+}
+
+// learn divides a chunk without news at its first string after the key of the
+// delta, or of the text.
+func (p *plainChunk) learn(data []byte) {
+	if p.before != nil || len(data) > maxPlain {
+		return
+	}
+	key := max(bytes.Index(data, []byte(`"delta"`)), bytes.Index(data, []byte(`"text"`)))
+	if key < 0 {
+		return
+	}
+	from := bytes.Index(data[key:], []byte(`":"`)) + key + len(`":"`)
+	to := bytes.IndexByte(data[from:], '"') + from
+	if from > key+len(`":"`) && to > from && data[to-1] != '\\' {
+		p.before, p.after = bytes.Clone(data[:from]), bytes.Clone(data[to:])
+	}
+}
+
+// hasNews looks for keys whose values tell more than text. Within texts quotes
+// are escaped, so that they are not taken for keys.
 func hasNews(data []byte) bool {
 	return told(data, `"finish_reason"`) || told(data, `"usage"`) || bytes.Contains(data, []byte(`"error"`))
 }

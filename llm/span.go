@@ -95,8 +95,8 @@ func (c *call) answerAttributes(end conclusion) []attribute.KeyValue {
 	if len(a.finish) > 0 {
 		attributes = append(attributes, telemetry.GenAIFinishReasons.StringSlice(a.finish))
 	}
-	if a.stream && !a.first.IsZero() {
-		attributes = append(attributes, telemetry.GenAIFirstChunkTime.Float64(c.since(a.first)))
+	if a.stream && a.first != 0 {
+		attributes = append(attributes, telemetry.GenAIFirstChunkTime.Float64(a.first.Seconds()))
 	}
 	if c.retryAfter > 0 {
 		attributes = append(attributes, telemetry.LLMRetryAfter.Float64(c.retryAfter.Seconds()))

@@ -95,10 +95,15 @@ var wellKnown = []struct{ host, provider string }{
 	{"api.moonshot.cn", "moonshot_ai"},
 }
 
-// attributes returns those of every series, and room for more.
+// attributes returns those of every series, and room for more. A nil target has
+// those of the API alone.
 func (t *target) attributes(a *api) []attribute.KeyValue {
 	attributes := make([]attribute.KeyValue, 0, 12)
-	attributes = append(attributes, telemetry.GenAIOperation.String(a.operation), telemetry.GenAIProvider.String(t.provider),
+	attributes = append(attributes, telemetry.GenAIOperation.String(a.operation))
+	if t == nil {
+		return attributes
+	}
+	attributes = append(attributes, telemetry.GenAIProvider.String(t.provider),
 		telemetry.LLMAPI.String(a.name), telemetry.ServerAddress.String(t.address))
 	if t.port != 0 {
 		attributes = append(attributes, telemetry.ServerPort.Int(t.port))

@@ -46,7 +46,8 @@ func (u *usage) visit(path []byte, v jsonscan.Value) {
 		c, u.separate = &u.cacheWrite, true
 	case "cache_creation.ephemeral_1h_input_tokens":
 		c = &u.hourly
-	case "completion_tokens_details.reasoning_tokens", "output_tokens_details.reasoning_tokens":
+	case "completion_tokens_details.reasoning_tokens", "output_tokens_details.reasoning_tokens",
+		"output_tokens_details.thinking_tokens": // Anthropic's
 		c = &u.reasoning
 	default:
 		return

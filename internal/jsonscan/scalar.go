@@ -8,15 +8,15 @@ import (
 // readText reads a string or key up to its end or to an escape.
 func (s *Scanner) readText(p []byte) int {
 	n := plainText(p)
-	s.keep(p[:n])
 	if n == len(p) {
+		s.keep(p)
 		return n
 	}
 	switch p[n] {
 	case '"':
-		s.endText()
+		s.endText(p[:n])
 	case '\\':
-		s.keep(p[n : n+1])
+		s.keep(p[:n+1])
 		s.state = inEscape
 	default:
 		s.state = malformed
@@ -50,17 +50,35 @@ func special(eight uint64) uint64 {
 	return ((quote - each) | (backslash - each) | (eight - ' '*each)) & ^eight & (0x80 * each)
 }
 
-// keep adds to the text what there is room for.
+// whole returns the text that ends with p. If p is all of it, it is not copied.
+func (s *Scanner) whole(p []byte) []byte {
+	if s.size > 0 {
+		s.keep(p)
+		return s.kept
+	}
+	s.size = int64(len(p))
+	return p[:min(len(p), s.maxText())]
+}
+
+// keep copies p, which belongs to the text, as far as there is room.
 func (s *Scanner) keep(p []byte) {
+	if s.size == 0 {
+		s.kept = s.kept[:0]
+	}
 	s.size += int64(len(p))
-	limit := s.MaxText
+	room := max(s.maxText()-len(s.kept), 0)
+	s.kept = append(s.kept, p[:min(len(p), room)]...)
+}
+
+// maxText returns how much of the text is told of.
+func (s *Scanner) maxText() int {
 	switch {
 	case s.key:
-		limit = maxKey
-	case limit <= 0:
-		limit = defaultMaxText
+		return maxKey
+	case s.MaxText <= 0:
+		return defaultMaxText
 	}
-	s.text = append(s.text, p[:min(len(p), limit-len(s.text))]...)
+	return s.MaxText
 }
 
 // readEscape reads the byte after a backslash.
@@ -89,14 +107,15 @@ func (s *Scanner) readHex(p []byte) {
 	}
 }
 
-// endText reads the quote at the end of a string or key.
-func (s *Scanner) endText() {
+// endText goes on behind a string or key that ends with p.
+func (s *Scanner) endText(p []byte) {
+	text := s.whole(p)
 	if !s.key {
-		s.endScalar()
+		s.endScalar(text)
 		return
 	}
 	s.key = false
-	s.path.pushKey(s.text, s.size)
+	s.path.pushKey(text, s.size)
 	s.state = beforeColon
 }
 
@@ -105,20 +124,22 @@ func (s *Scanner) beginWord(kind Kind, word string) {
 	s.kind, s.word, s.state = kind, word[1:], inWord
 }
 
-// readWord reads another byte of a word.
-func (s *Scanner) readWord(c byte) {
-	if c != s.word[0] {
+// readWord reads more of a word.
+func (s *Scanner) readWord(p []byte) int {
+	n := min(len(p), len(s.word))
+	if string(p[:n]) != s.word[:n] {
 		s.state = malformed
-		return
+		return n
 	}
-	s.word = s.word[1:]
+	s.word = s.word[n:]
 	switch {
 	case s.word != "":
 	case s.kind == 0:
 		s.state = betweenDocuments
 	default:
-		s.endScalar()
+		s.endScalar(nil)
 	}
+	return n
 }
 
 // number is the part of a number that was read last, 0 for none.
@@ -160,11 +181,12 @@ func (n number) nextDigit(c byte) number {
 		return fraction
 	case exponentMark, exponentSign, exponent:
 		return exponent
+	default:
+		if c == '0' && n != integer {
+			return zero
+		}
+		return integer
 	}
-	if c == '0' && n != integer {
-		return zero
-	}
-	return integer
 }
 
 // complete reports whether a number can end here.
@@ -176,7 +198,7 @@ func (n number) complete() bool {
 func (s *Scanner) beginNumber(c byte) {
 	s.kind = Number
 	s.number = number(0).next(c)
-	s.text, s.size = append(s.text, c), 1
+	s.keep([]byte{c})
 	s.expect(s.number != 0, inNumber)
 }
 
@@ -207,5 +229,5 @@ func (s *Scanner) endNumber() {
 		s.state = malformed
 		return
 	}
-	s.endScalar()
+	s.endScalar(s.kept)
 }

@@ -63,18 +63,18 @@ type Scanner struct {
 
 	state     state
 	documents int
-	offset    int64 // of the byte that is read, from the last Reset
+	offset    int64 // since Reset, of the first byte that is not read
 
 	path   path
 	levels [(maxDepth + 63) / 64]uint64 // a bit for each level: it is an array
 	depth  int
 
-	// The value that is read.
+	// The value or key that is read.
 	kind   Kind
-	key    bool   // the text is a key
 	start  int64  // its offset
-	text   []byte // its beginning
-	size   int64  // of the whole text
+	key    bool   // what is read is a key
+	kept   []byte // of a text that is not complete
+	size   int64  // of the text so far
 	number number
 	digits int    // of \u that have still to come
 	word   string // what has still to come of a word
@@ -94,7 +94,7 @@ func (s *Scanner) Write(p []byte) (int, error) {
 func (s *Scanner) Reset() {
 	*s = Scanner{
 		Visit: s.Visit, MaxText: s.MaxText,
-		path: path{text: s.path.text[:0], sizes: s.path.sizes[:0]}, text: s.text[:0],
+		path: path{text: s.path.text[:0], sizes: s.path.sizes[:0]}, kept: s.kept[:0],
 	}
 }
 
@@ -137,7 +137,7 @@ func (s *Scanner) step(p []byte) int {
 	case inNumber:
 		return s.readNumber(p)
 	case inWord:
-		s.readWord(p[0])
+		return s.readWord(p)
 	case malformed:
 		return len(p)
 	case atStart:
@@ -159,14 +159,17 @@ func (s *Scanner) readStart(p []byte) int {
 	return 0
 }
 
-// readTokens reads what is not within a scalar or a key, up to where one begins.
+// readTokens reads what is not within a scalar or a key, and texts that end in p.
 func (s *Scanner) readTokens(p []byte) int {
-	for i, c := range p {
-		switch c {
+	for i := 0; i < len(p); i++ {
+		switch p[i] {
 		case ' ', '\n', '\r', '\t':
 			continue
 		}
-		s.readToken(c, s.offset+int64(i))
+		s.readToken(p[i], s.offset+int64(i))
+		if s.state == inText {
+			i += s.readText(p[i+1:])
+		}
 		if s.state >= inText {
 			return i + 1
 		}
@@ -207,7 +210,7 @@ func (s *Scanner) readKey(c byte) {
 		return
 	}
 	s.key = true
-	s.text, s.size = s.text[:0], 0
+	s.size = 0
 	s.expect(c == '"', inText)
 }
 
@@ -226,7 +229,7 @@ func (s *Scanner) readNext(c byte) {
 // begin reads the first byte of a value.
 func (s *Scanner) begin(c byte, offset int64) {
 	s.start = offset
-	s.text, s.size = s.text[:0], 0
+	s.size = 0
 	switch c {
 	case '{':
 		s.open(Object, beforeMember)
@@ -248,7 +251,7 @@ func (s *Scanner) begin(c byte, offset int64) {
 // open goes a level down, into an object or array.
 func (s *Scanner) open(kind Kind, next state) {
 	s.kind = kind
-	s.visit()
+	s.visit(nil)
 	if s.depth == maxDepth {
 		s.state = malformed
 		return
@@ -284,8 +287,8 @@ func (s *Scanner) inArray() bool {
 }
 
 // endScalar tells of a scalar that is complete.
-func (s *Scanner) endScalar() {
-	s.visit()
+func (s *Scanner) endScalar(text []byte) {
+	s.visit(text)
 	s.endValue()
 }
 
@@ -303,8 +306,8 @@ func (s *Scanner) endValue() {
 }
 
 // visit tells of a value.
-func (s *Scanner) visit() {
+func (s *Scanner) visit(text []byte) {
 	if s.Visit != nil && s.path.complete() {
-		s.Visit(s.path.text, Value{Kind: s.kind, Text: s.text, Size: s.size, Offset: s.start})
+		s.Visit(s.path.text, Value{Kind: s.kind, Text: text, Size: s.size, Offset: s.start})
 	}
 }

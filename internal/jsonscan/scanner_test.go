@@ -63,7 +63,8 @@ func TestSplitsMakeNoDifference(t *testing.T) {
 	t.Parallel()
 	for _, input := range inputs {
 		want := scan(0, []byte(input))
-		for i := range input {
+		step := 1 + len(input)/400 // all splits, but for the few inputs that are long
+		for i := 0; i < len(input); i += step {
 			got := scan(0, []byte(input[:i]), []byte(input[i:]))
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Fatalf("%.80q split at %d: want (-), got (+):\n%s", input, i, diff)

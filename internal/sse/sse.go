@@ -4,8 +4,8 @@
 // A [Parser] is pushed: whoever reads a stream writes each piece to it, split
 // anywhere, and goes on. It never fails and never holds anything back. What it
 // keeps is bounded by MaxEvent: the data of the event that is not complete and
-// the line that is not. An event that comes in one piece is not copied. After
-// the buffer has grown, nothing is allocated.
+// the line that is not. An event that comes in one piece, with one line of data,
+// is not copied. After the buffers have grown, nothing is allocated.
 package sse
 
 import "bytes"
@@ -28,7 +28,8 @@ type Event struct {
 	// its type too if that came too late.
 	TooLarge bool
 	// Start and End are offsets in the stream, counted from 0: of the event's
-	// first byte, and of what follows the blank line that ends it.
+	// first byte, and of what follows the blank line that ends it. Events do not
+	// overlap; between them there are only whole lines that are no event's.
 	Start, End int64
 }
 
@@ -36,11 +37,13 @@ type Event struct {
 // for use. It is not safe for concurrent use; the functions must not write to it.
 //
 // The stream is a sequence of events, comments and blank lines, each with a range
-// of bytes. A comment between events has its own range, with the blank line
-// behind it; a comment within an event belongs to the event.
+// of bytes. A comment between events is none of theirs; one within an event is.
+// An event that ends with CR is told of at once: should an LF follow in the next
+// piece, it belongs to no event either, so that whoever leaves out the next one
+// does not break the line ending of this one.
 type Parser struct {
 	// OnEvent is called when a blank line ended an event that had data, also if
-	// it was too large. Events without data are not told of, as browsers do not.
+	// it was too large. As in a browser, events without data are not told of.
 	OnEvent func(Event)
 
 	// OnComment is called for a comment line such as ": keep-alive", and for a
@@ -80,7 +83,8 @@ func (p *Parser) Write(b []byte) (int, error) {
 }
 
 // Pending returns the offset at which the event starts that is not complete yet:
-// the number of bytes written so far when there is none. It never decreases.
+// the number of bytes written so far when there is none. A line that is not
+// complete counts as one. It never decreases.
 func (p *Parser) Pending() int64 { return p.start }
 
 // readLine reads a line, or what there is of it, and returns how much that was.
