@@ -96,8 +96,7 @@ func (a *answer) write(p []byte, now time.Duration) {
 // close tells that nothing follows.
 func (a *answer) close() {
 	if !a.stream {
-		a.json.End()
-		a.malformed = a.json.Malformed()
+		a.json.End() // what lacks its end is incomplete, and not malformed
 	}
 }
 
@@ -135,11 +134,12 @@ func (a *answer) chunk() {
 // scan looks into the document of one event.
 func (a *answer) scan(data []byte) {
 	a.eventUsage, a.eventChoices = false, false
+	came := a.usageCame
 	a.json.Reset()
 	_, _ = a.json.Write(data)
 	a.json.End()
 	if a.json.Malformed() || a.json.Documents() == 0 {
-		a.malformed = true
+		a.malformed, a.usageCame = true, came
 	}
 }
 

@@ -92,7 +92,7 @@ func (c *call) answered(response *http.Response) {
 		c.opaque = true
 	}
 	c.mu.Unlock()
-	if c.status == http.StatusSwitchingProtocols || response.Body == http.NoBody {
+	if c.status == http.StatusSwitchingProtocols || response.Body == nil || response.Body == http.NoBody {
 		c.end(read, nil)
 		return
 	}

@@ -5,16 +5,19 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
 
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"github.com/otelmon/toolkit/internal/fakellm"
+	"github.com/otelmon/toolkit/internal/telemetry"
 	"github.com/otelmon/toolkit/llm"
 	"github.com/otelmon/toolkit/llm/price"
 )
@@ -146,4 +149,70 @@ func keyOf(attributes attribute.Set, by []attribute.Key) string {
 		parts = append(parts, value.Emit())
 	}
 	return strings.Join(parts, ",")
+}
+
+// seen is what telemetry tells of the one call that was made.
+type seen struct{ Outcome, ErrorType, Missing, Wasted, Status string }
+
+// seen fails the test unless there was exactly one call, which has ended.
+func (s *testSDK) seen(t testing.TB) seen {
+	t.Helper()
+	if active := s.sums(t, telemetry.LLMActiveRequests)[""]; active != 0 {
+		t.Errorf("%v calls are active", active)
+	}
+	if calls := s.sums(t, telemetry.LLMAttempts)[""]; calls != 1 {
+		t.Errorf("%v calls were counted", calls)
+	}
+	result := seen{
+		Outcome:   only(t, s.sums(t, telemetry.LLMAttempts, telemetry.LLMOutcome)),
+		ErrorType: only(t, s.sums(t, telemetry.GenAIOperationDuration, telemetry.ErrorType)),
+		Missing:   only(t, s.sums(t, telemetry.LLMUsageMissing, telemetry.LLMReason)),
+		Wasted:    only(t, s.sums(t, telemetry.LLMWastedTokens, telemetry.LLMReason)),
+	}
+	spans := s.spans.Ended()
+	if len(spans) != 1 {
+		t.Fatalf("%d spans", len(spans))
+	}
+	if status := spans[0].Status(); status.Code == codes.Error {
+		result.Status = ports.ReplaceAllString(status.Description, "")
+	}
+	return result
+}
+
+var ports = regexp.MustCompile(`127\.0\.0\.1:\d+`) //nolint:gochecknoglobals // a constant
+
+// only returns the one key, and nothing if there is none.
+func only(t testing.TB, sums map[string]float64) string {
+	t.Helper()
+	if len(sums) > 1 {
+		t.Errorf("more than one series: %v", sums)
+	}
+	for key := range sums {
+		return key
+	}
+	return ""
+}
+
+// roundTripper is a function that answers requests.
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// over returns a client whose calls go to base.
+func (s *testSDK) over(base http.RoundTripper) *http.Client {
+	return &http.Client{Transport: llm.Transport(base, s.Config)}
+}
+
+// answering returns what answers with the body, as status 200 of the type.
+func answering(contentType string, body io.Reader) roundTripper {
+	return func(r *http.Request) (*http.Response, error) {
+		if r.Body != nil {
+			_, _ = io.Copy(io.Discard, r.Body)
+			r.Body.Close()
+		}
+		return &http.Response{
+			StatusCode: http.StatusOK, ProtoMajor: 1, ProtoMinor: 1, ContentLength: -1, Request: r,
+			Header: http.Header{"Content-Type": {contentType}}, Body: io.NopCloser(body),
+		}, nil
+	}
 }

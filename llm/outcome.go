@@ -66,9 +66,9 @@ func (c *call) outcome(how ending, fault failure.Failure) (outcome, errorType st
 		return telemetry.OutcomeStreamError, telemetry.ErrorInStream
 	case c.opaque:
 		return c.opaqueOutcome(how, fault)
-	case a.malformed, !a.stream && how == read && !a.shaped:
+	case a.malformed, !a.stream && a.complete() && !a.shaped:
 		return telemetry.OutcomeMalformed, telemetry.ErrorMalformed
-	case !a.complete():
+	case !a.complete() && !(a.skippedEvents && how == read): // its end may have been in there
 		return brokenOff(how, fault)
 	}
 	return a.finished()
@@ -139,13 +139,14 @@ func (a *answer) finished() (outcome, errorType string) {
 }
 
 // usageMissing takes the tokens, or says why there are none. Calls that were
-// refused take none, and so nothing is missing.
+// not sent as a whole, or refused, take none, and so nothing is missing.
 func (c *call) usageMissing(end *conclusion) string {
 	a := c.answer
-	if !a.success {
+	switch unanswered := c.status == 0; {
+	case unanswered && end.facts.hash == 0, !unanswered && !a.success:
 		return ""
 	}
-	if a.usageCame && !c.opaque {
+	if a.usageCame && !c.opaque && (a.stream || a.complete()) {
 		t, missing := a.usage.tokens(a.reasoned, c.api != &embeddings)
 		end.tokens, end.counted = t, missing == ""
 		return missing

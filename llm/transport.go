@@ -1,10 +1,12 @@
 package llm
 
 import (
+	"cmp"
 	"context"
 	"hash/maphash"
 	"net/http"
 
+	"github.com/otelmon/toolkit/internal/failure"
 	"github.com/otelmon/toolkit/internal/headsample"
 	"github.com/otelmon/toolkit/middleware"
 )
@@ -95,8 +97,8 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	c.prepare(out)
 	response, err := t.calls.RoundTrip(out) //nolint:bodyclose // the caller closes it
 	c.returned = true
-	if err != nil {
-		c.end(failed, err)
+	if err != nil || response == nil { // the latter is for [http.Client] to complain of
+		c.end(failed, cmp.Or(err, failure.ErrAbandoned))
 		return response, err
 	}
 	if response.Request == out {

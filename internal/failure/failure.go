@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"syscall"
+	"time"
 
 	"github.com/otelmon/toolkit/internal/telemetry"
 )
@@ -36,8 +37,13 @@ type Failure struct {
 // Of returns that of an error of a request with the context ctx.
 func Of(ctx context.Context, err error) Failure {
 	errorType := typeOf(err)
-	if errorType == telemetry.Other && ctx.Err() != nil && err != ErrAbandoned { //nolint:errorlint // never wrapped
-		errorType = typeOf(ctx.Err()) // err is the cause given to the context
+	if errorType == telemetry.Other && err != ErrAbandoned { //nolint:errorlint // never wrapped
+		switch deadline, ok := ctx.Deadline(); {
+		case ctx.Err() != nil:
+			errorType = typeOf(ctx.Err()) // err is the cause given to the context
+		case ok && !time.Now().Before(deadline):
+			errorType = telemetry.ErrorTimeout // http.Client.Timeout does not wait for the context
+		}
 	}
 	return Failure{errorType: errorType, err: err}
 }

@@ -31,6 +31,7 @@ func TestBoundariesByNameAndUnit(t *testing.T) {
 		"latency in microseconds":                  {"x", "us", 1000, 60_000_000, 30},
 		"latency in nanoseconds":                   {"x", "ns", 1_000_000, 60_000_000_000, 30},
 		"GenAI operations":                         {"gen_ai.client.operation.duration", "s", 0.01, 655.36, 30},
+		"LLM times of our own":                     {"otelmon.llm.time_to_first_token", "s", 0.01, 655.36, 30},
 		"GenAI in another unit is a latency":       {"gen_ai.x", "ms", 1, 60_000, 30},
 		"sizes":                                    {"x", "By", 0, 268435456, 13},
 		"tokens":                                   {"gen_ai.client.token.usage", "{token}", 1, 67108864, 14},

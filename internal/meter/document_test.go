@@ -45,7 +45,7 @@ const advice = `
 - Give the service's real objectives. Boundaries are dense around them, and the share under them is exact.
 - Below 10 ms each boundary is twice the one before, to pay for the rest, unless an objective is that fast. The next
   table shows what objectives change.
-- LLM calls take longer than 60 s. Instruments called ` + "`gen_ai.*`" + ` have boundaries up to 655 s; under any other name their
+- LLM calls take longer than 60 s. Instruments called ` + "`gen_ai.*`" + ` and ` + "`otelmon.llm.*`" + ` have boundaries up to 655 s; under any other name their
   slowest calls fall into the last bucket and the percentile stays at 60 s, as two lines above show. An instrument that
   advises boundaries above 60 s, such as 300 and 3600 for a batch job, keeps up to 8 of those.
 - More than 30 boundaries would be better still, but each is one more series per combination of attributes. Exponential
@@ -71,7 +71,7 @@ func document(t *testing.T, rows []row) []byte {
 	}
 	b.WriteString(advice)
 	writeObjectives(t, &b)
-	fmt.Fprintf(&b, "\n## Boundaries\n\nUnit `s`, default objectives:\n\n```\n%s\n```\n\nUnit `s`, name `gen_ai.*`:\n\n```\n%s\n```\n",
+	fmt.Fprintf(&b, "\n## Boundaries\n\nUnit `s`, default objectives:\n\n```\n%s\n```\n\nUnit `s`, names `gen_ai.*` and `otelmon.llm.*`:\n\n```\n%s\n```\n",
 		list(meter.Boundaries("", "s", nil, meter.Rules{})), list(meter.Boundaries("gen_ai.", "s", nil, meter.Rules{})))
 	return b.Bytes()
 }
