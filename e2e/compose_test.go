@@ -26,6 +26,7 @@ func loadCompose(t *testing.T, env ...string) (*types.Project, error) {
 		[]string{filepath.Join(root, "docker-compose.yaml")},
 		cli.WithWorkingDirectory(root),
 		cli.WithEnv(env),
+		cli.WithProfiles([]string{"*"}),
 		cli.WithDiscardEnvFile,
 	)
 	if err != nil {
@@ -141,6 +142,7 @@ func TestComposeAddressesMeet(t *testing.T) {
 	t.Parallel()
 	services := compose(t).Services
 	quickstart := services["quickstart"].Environment
+	proxy := services["llm-proxy"].Environment
 
 	var tempo struct {
 		Server struct {
@@ -162,12 +164,16 @@ func TestComposeAddressesMeet(t *testing.T) {
 		"prometheus:9090", // the default, as no flag of compose changes it
 		"localhost:9090",  // Prometheus, to itself
 		"quickstart:" + *quickstart["OTEL_EXPORTER_PROMETHEUS_PORT"],
+		"llm-proxy:" + *proxy["OTEL_EXPORTER_PROMETHEUS_PORT"],
 	}
 	for _, listener := range collector.listeners() {
 		listeners = append(listeners, "collector:"+listener[strings.LastIndex(listener, ":")+1:])
 	}
 
-	used := []string{hostOf(t, *quickstart["OTEL_EXPORTER_OTLP_ENDPOINT"])}
+	used := []string{
+		hostOf(t, *quickstart["OTEL_EXPORTER_OTLP_ENDPOINT"]),
+		hostOf(t, *proxy["OTEL_EXPORTER_OTLP_ENDPOINT"]),
+	}
 	for _, e := range collector.Exporters {
 		if e.Endpoint != "" {
 			used = append(used, hostOf(t, e.Endpoint))
@@ -185,16 +191,18 @@ func TestComposeAddressesMeet(t *testing.T) {
 		} `yaml:"scrape_configs"`
 	}
 	readYAML(t, "deploy/prometheus/prometheus.yml", &config)
-	var file targets
-	readYAML(t, "deploy/prometheus/targets/quickstart.yml", &file)
-	for _, job := range config.Jobs {
-		file = append(file, job.Static...)
+	for _, name := range []string{"quickstart", "llm-proxy"} {
+		var file targets
+		readYAML(t, "deploy/prometheus/targets/"+name+".yml", &file)
+		config.Jobs[0].Static = append(config.Jobs[0].Static, file...)
 	}
-	for _, group := range file {
-		used = append(used, group.Targets...)
+	for _, job := range config.Jobs {
+		for _, group := range job.Static {
+			used = append(used, group.Targets...)
+		}
 	}
 
-	if len(used) < 9 {
+	if len(used) < 11 {
 		t.Errorf("found only %d addresses: %v", len(used), used)
 	}
 	for _, address := range used {

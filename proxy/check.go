@@ -1,13 +1,15 @@
 package proxy
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
-	"net/textproto"
 	"net/url"
 	"strconv"
 	"strings"
 )
+
+const alphanumeric = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 // problem is what is wrong with a field, such as "upstreams[0].url".
 type problem struct{ field, text string }
@@ -32,9 +34,9 @@ func (c Config) problems() problems {
 	for i, u := range c.Upstreams {
 		field := fmt.Sprintf("upstreams[%d]", i)
 		u.check(field, &found)
-		prefix := u.defaults().Prefix
+		prefix := cmp.Or(u.Prefix, "/")
 		if first, taken := prefixes[prefix]; taken {
-			found.add(field+".prefix", "%q is also that of upstreams[%d]; accepted: a different one for each", prefix+"/", first)
+			found.add(field+".prefix", "%q is also that of upstreams[%d]; accepted: a different one for each", prefix, first)
 		} else {
 			prefixes[prefix] = i
 		}
@@ -84,7 +86,7 @@ func isPrefix(path string) bool {
 		return false
 	}
 	for segment := range strings.SplitSeq(path[1:], "/") {
-		plain := strings.Trim(segment, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~") == ""
+		plain := strings.Trim(segment, alphanumeric+"-._~") == ""
 		if !plain || segment == "" || segment == "." || segment == ".." {
 			return false
 		}
@@ -104,16 +106,9 @@ func (c Caller) check(found *problems) {
 	case len(c.Allowed) > most:
 		found.add("caller.allowed", "there are %d; accepted: up to %d", len(c.Allowed), most)
 	}
-	if c.Header != "" && !isToken(c.Header) {
+	if strings.Trim(c.Header, alphanumeric+"!#$%&'*+-.^_`|~") != "" { // RFC 9110, 5.6.2
 		found.add("caller.header", "%q; accepted: the name of a header", c.Header)
 	}
-}
-
-// isToken tells whether net/http takes the name of a header for one.
-func isToken(name string) bool {
-	canonical := textproto.CanonicalMIMEHeaderKey(name)
-	return !strings.ContainsAny(canonical, " :\r\n\t") && strings.EqualFold(canonical, name) &&
-		textproto.CanonicalMIMEHeaderKey(strings.ToLower(name)) == canonical
 }
 
 // parseURL returns the URL of an upstream. Its errors do not tell what may be a
@@ -143,7 +138,7 @@ func parseURL(text string) (*url.URL, error) {
 	case u.Hostname() == "":
 		return nil, fmt.Errorf("%q has no host", shown)
 	case !validPort(u):
-		return nil, fmt.Errorf("%q has port %s; accepted: 1 to 65535", shown, u.Port())
+		return nil, fmt.Errorf("%q has port %q; accepted: 1 to 65535", shown, u.Port())
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 		return nil, fmt.Errorf("%q has a query or fragment; accepted: scheme, host, port and path", shown)
 	}

@@ -41,51 +41,109 @@ func parse(at string, data []byte) (Config, error) {
 	if len(data) > maxFile {
 		return Config{}, fmt.Errorf("%s1: longer than %d bytes", at, maxFile)
 	}
-	var cfg Config
+	var document, more yaml.Node
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
-	decoder.KnownFields(true)
-	if err := decoder.Decode(&cfg); err != nil && !errors.Is(err, io.EOF) { // an empty file lacks upstreams
-		return Config{}, located(at, err)
+	if err := decoder.Decode(&document); err != nil && !errors.Is(err, io.EOF) { // an empty file lacks upstreams
+		return Config{}, syntaxError(at, err)
 	}
-	var more yaml.Node
 	if err := decoder.Decode(&more); err == nil {
 		return Config{}, fmt.Errorf("%s%d: a second document; accepted: one", at, more.Line)
 	} else if !errors.Is(err, io.EOF) {
-		return Config{}, located(at, err)
+		return Config{}, syntaxError(at, err)
 	}
-	found := cfg.problems()
-	if len(found) == 0 {
-		return cfg, nil
-	}
-	var document yaml.Node
-	if err := yaml.Unmarshal(data, &document); err != nil {
-		return Config{}, located(at, err)
+	var cfg Config
+	strict := yaml.NewDecoder(bytes.NewReader(data))
+	strict.KnownFields(true)
+	if err := strict.Decode(&cfg); err != nil && !errors.Is(err, io.EOF) {
+		return Config{}, typeErrors(at, &document, err)
 	}
 	var all []error
-	for _, p := range found {
+	for _, p := range cfg.problems() {
 		all = append(all, fmt.Errorf("%s%d: %s", at, lineOf(&document, p.field), p))
 	}
-	return Config{}, errors.Join(all...)
+	if len(all) > 0 {
+		return Config{}, errors.Join(all...)
+	}
+	return cfg, nil
 }
 
-// located tells errors of package yaml as those of this package.
-func located(at string, err error) error {
-	messages := []string{strings.TrimPrefix(err.Error(), "yaml: ")}
-	if types, ok := errors.AsType[*yaml.TypeError](err); ok {
-		messages = types.Errors
+// syntaxError tells where a document is no YAML.
+func syntaxError(at string, err error) error {
+	message := strings.TrimPrefix(err.Error(), "yaml: ")
+	if rest, ok := strings.CutPrefix(message, "line "); ok {
+		return errors.New(at + rest)
+	}
+	return errors.New(at + "1: " + message)
+}
+
+// typeErrors tells what does not fit a Config, by fields instead of types of
+// Go, and without values, which may be secrets.
+func typeErrors(at string, document *yaml.Node, err error) error {
+	types, ok := errors.AsType[*yaml.TypeError](err)
+	if !ok {
+		return syntaxError(at, err)
 	}
 	var all []error
-	for _, message := range messages {
-		if field, _, ok := strings.Cut(message, " not found in type "); ok { // the rest names types of Go
-			message = strings.Replace(field, "field ", "unknown field ", 1)
+	for _, message := range types.Errors {
+		number, text, _ := strings.Cut(strings.TrimPrefix(message, "line "), ": ")
+		line, _ := strconv.Atoi(number) // the package always tells it
+		if name, ok := strings.CutPrefix(text, "field "); ok {
+			name, _, _ = strings.Cut(name, " not found")
+			text = fieldAt(document, "", line, name) + ": no such field"
+		} else if into := strings.LastIndex(text, " into "); into >= 0 {
+			text = fieldAt(document, "", line, "") + ": the value does not fit; accepted: " + accepted(text[into+len(" into "):])
 		}
-		if rest, ok := strings.CutPrefix(message, "line "); ok {
-			all = append(all, errors.New(at+rest))
-		} else {
-			all = append(all, errors.New(at+"1: "+message))
-		}
+		all = append(all, fmt.Errorf("%s%d: %s", at, line, strings.TrimPrefix(text, ": ")))
 	}
 	return errors.Join(all...)
+}
+
+// accepted describes the values of a type of Go.
+func accepted(goType string) string {
+	switch {
+	case goType == "string":
+		return "a text"
+	case goType == "bool":
+		return "true or false"
+	case goType == "time.Duration":
+		return "a duration such as 30s"
+	case strings.HasPrefix(goType, "[]"):
+		return "a list"
+	}
+	return "fields with values"
+}
+
+// fieldAt returns the field in a line, such as "upstreams[0].url", or "". It
+// looks into node, which is at the path; an empty name stands for any.
+func fieldAt(node *yaml.Node, path string, line int, name string) string {
+	switch node.Kind {
+	case yaml.DocumentNode:
+		if root := node.Content[0]; root.Kind == yaml.MappingNode {
+			return fieldAt(root, path, line, name)
+		}
+	case yaml.MappingNode:
+		for i := 0; i+1 < len(node.Content); i += 2 {
+			key := node.Content[i]
+			field := strings.TrimPrefix(path+"."+key.Value, ".")
+			if key.Line == line && (name == "" || key.Value == name) {
+				return field
+			}
+			if found := fieldAt(node.Content[i+1], field, line, name); found != "" {
+				return found
+			}
+		}
+	case yaml.SequenceNode:
+		for i, item := range node.Content {
+			if found := fieldAt(item, fmt.Sprintf("%s[%d]", path, i), line, name); found != "" {
+				return found
+			}
+		}
+	default:
+		if node.Line == line && name == "" {
+			return path
+		}
+	}
+	return ""
 }
 
 // lineOf returns the line of a field such as "upstreams[0].url", or of what is

@@ -2,12 +2,10 @@ package proxy
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/metric"
@@ -62,8 +60,12 @@ func New(cfg Config) (*Proxy, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the counter of failures: %w", err)
 	}
+	prices, err := cfg.prices()
+	if err != nil {
+		return nil, err
+	}
 	for i, u := range cfg.Upstreams {
-		made, err := p.newUpstream(cfg, u.defaults())
+		made, err := p.newUpstream(cfg, u.defaults(), prices)
 		if err != nil {
 			return nil, fmt.Errorf("upstreams[%d].%w", i, err)
 		}
@@ -130,48 +132,13 @@ func (p *Proxy) forward(w http.ResponseWriter, r *http.Request) {
 		loop(u.name).write(w)
 		return
 	}
-	if r.ProtoMajor == 1 && r.ContentLength != 0 {
-		// Else net/http reads the rest of the request before it sends a response.
-		_ = http.NewResponseController(w).EnableFullDuplex() // a writer that cannot has none to read
-	}
-	defer leave(w, r)
-	u.proxy.ServeHTTP(response{w}, r)
-}
-
-// leave takes back the panic that breaks off a response when it is the client
-// who left. That is no failure; but one who only closed its direction must not
-// take what it got for complete.
-func leave(w http.ResponseWriter, r *http.Request) {
-	if !errors.Is(context.Cause(r.Context()), context.Canceled) {
-		return
-	}
-	panicked := recover()
-	if panicked == nil {
-		return
-	}
-	if panicked != any(http.ErrAbortHandler) {
-		panic(panicked) //nolint:forbidigo // not ours
-	}
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Unix(1, 0)) // nothing more is sent
+	x := &exchange{ResponseWriter: w}
+	x.takeBody(r)
+	defer x.end(r)
+	u.proxy.ServeHTTP(x, r)
 }
 
 // failed counts a request that the proxy answers because the upstream did not.
 func (p *Proxy) failed(ctx context.Context, u *upstream, errorType string) {
 	p.failures.Add(ctx, 1, metric.WithAttributes(telemetry.ProxyUpstream.String(u.name), telemetry.ErrorType.String(errorType)))
-}
-
-// response leaves out the Content-Type that net/http guesses where there is
-// none.
-type response struct{ http.ResponseWriter }
-
-// Unwrap is for [http.ResponseController].
-func (w response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
-
-// WriteHeader sends the header.
-func (w response) WriteHeader(code int) {
-	const contentType = "Content-Type"
-	if header := w.Header(); code >= http.StatusOK && len(header[contentType]) == 0 {
-		header[contentType] = nil
-	}
-	w.ResponseWriter.WriteHeader(code)
 }

@@ -4,19 +4,18 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/otelmon/toolkit/internal/diag"
 	"github.com/otelmon/toolkit/internal/failure"
 	"github.com/otelmon/toolkit/llm"
+	"github.com/otelmon/toolkit/llm/price"
 	"github.com/otelmon/toolkit/middleware"
 )
 
@@ -29,7 +28,7 @@ type upstream struct {
 	proxy        *httputil.ReverseProxy
 }
 
-func (p *Proxy) newUpstream(cfg Config, given Upstream) (*upstream, error) {
+func (p *Proxy) newUpstream(cfg Config, given Upstream, prices *price.Book) (*upstream, error) {
 	target, err := parseURL(given.URL)
 	if err != nil {
 		return nil, fmt.Errorf("url: %w", err)
@@ -49,11 +48,11 @@ func (p *Proxy) newUpstream(cfg Config, given Upstream) (*upstream, error) {
 	u.target.Path, u.target.RawPath = strings.TrimSuffix(target.Path, "/"), strings.TrimSuffix(target.EscapedPath(), "/")
 	u.proxy = &httputil.ReverseProxy{
 		Rewrite:        u.rewrite,
-		Transport:      llm.Transport(u.base, u.clientConfig(cfg, given.Provider)),
+		Transport:      llm.Transport(u.base, u.clientConfig(cfg, given.Provider, prices)),
 		FlushInterval:  flushInterval,
 		BufferPool:     &buffers{},
 		ErrorLog:       slog.NewLogLogger(lines{slog.DiscardHandler, p.log}, slog.LevelError),
-		ModifyResponse: checkStatus,
+		ModifyResponse: prepare,
 		ErrorHandler:   func(w http.ResponseWriter, r *http.Request, err error) { p.answer(w, r, u, err) },
 	}
 	return u, nil
@@ -63,12 +62,25 @@ func (p *Proxy) newUpstream(cfg Config, given Upstream) (*upstream, error) {
 // wait for more to be sent with. All other responses, such as streams, are sent at once.
 const flushInterval = 2 * time.Millisecond
 
-func (u *upstream) clientConfig(cfg Config, provider string) llm.Config {
+// prices returns the book of PricesFile over the built-in one, or nil for that
+// one alone.
+func (c Config) prices() (*price.Book, error) {
+	if c.PricesFile == "" {
+		return nil, nil //nolint:nilnil // the default of llm.Config
+	}
+	book, err := price.ReadFile(c.PricesFile)
+	if err != nil {
+		return nil, fmt.Errorf("prices_file: %w", err)
+	}
+	return book.Over(price.Default()), nil
+}
+
+func (u *upstream) clientConfig(cfg Config, provider string, prices *price.Book) llm.Config {
 	propagateTo := append([]string{}, cfg.PropagateTo...) // nil would mean all
 	client := llm.Config{
 		TracerProvider: cfg.TracerProvider, MeterProvider: cfg.MeterProvider,
 		HTTP:   middleware.Config{PropagateTo: propagateTo},
-		Models: cfg.Models, IncludeUsage: cfg.IncludeUsage, Caller: cfg.Caller.function(),
+		Prices: prices, Models: cfg.Models, IncludeUsage: cfg.IncludeUsage, Caller: cfg.Caller.function(),
 	}
 	if provider != "" {
 		client.Providers = map[string]string{u.target.Host: provider}
@@ -88,9 +100,6 @@ func (u *upstream) rewrite(r *httputil.ProxyRequest) {
 	if strings.EqualFold(r.Out.Header.Get("Upgrade"), "h2c") { // between client and proxy, if at all
 		r.Out.Header.Del("Upgrade")
 		r.Out.Header.Del("Connection")
-	}
-	if r.Out.Body != nil {
-		r.Out.Body = &requestBody{ReadCloser: r.Out.Body}
 	}
 }
 
@@ -129,37 +138,24 @@ func isListed(name string, connection []string) bool {
 	return false
 }
 
-// requestBody notes that it could not be read.
-type requestBody struct {
-	io.ReadCloser
-
-	failed atomic.Bool
-}
-
-// Read implements [io.Reader].
-func (b *requestBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if err != nil && err != io.EOF { //nolint:errorlint // readers return it as it is
-		b.failed.Store(true)
-	}
-	return n, err //nolint:wrapcheck // readers pass errors on
-}
-
-// checkStatus refuses what net/http cannot send.
-func checkStatus(r *http.Response) error {
+// prepare makes the response one that net/http can send.
+func prepare(r *http.Response) error {
 	if r.StatusCode < 100 {
 		return fmt.Errorf("status code %d", r.StatusCode)
+	}
+	if len(r.Trailer) > 0 && r.Request.ProtoMajor == 1 { // in HTTP/2 there may be both
+		r.Header.Del("Content-Length")
 	}
 	return nil
 }
 
 // answer tells the client why there is no response.
 func (p *Proxy) answer(w http.ResponseWriter, r *http.Request, u *upstream, err error) {
-	body, ok := r.Body.(*requestBody)
+	x, ok := w.(*exchange)
 	switch {
 	case r.Context().Err() != nil: // the client left
 		panic(http.ErrAbortHandler) //nolint:forbidigo // net/http's own way to send nothing
-	case ok && body.failed.Load():
+	case ok && x.body.failed.Load():
 		unreadable().write(w)
 		return
 	}

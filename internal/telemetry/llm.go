@@ -33,6 +33,10 @@ const (
 // ProxyUpstreamFailures counts the requests that the proxy answered itself.
 const ProxyUpstreamFailures = "otelmon.proxy.upstream.failures"
 
+// ProxyReloads counts how often the proxy read its files again; those that were
+// wrong have an ErrorType.
+const ProxyReloads = "otelmon.proxy.reloads"
+
 // Attributes of the GenAI semantic conventions.
 const (
 	GenAIOperation       = attribute.Key("gen_ai.operation.name")

@@ -1,0 +1,94 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"sync/atomic"
+	"time"
+)
+
+// exchange is one request on its way to an upstream, and the ResponseWriter of
+// what comes back.
+type exchange struct {
+	http.ResponseWriter
+
+	body   requestBody
+	duplex bool // the connection carries both directions at once
+	began  bool // the header was sent
+}
+
+// requestBody notes how the body of a request ended.
+type requestBody struct {
+	io.ReadCloser // nil: there is none
+
+	complete, failed atomic.Bool
+}
+
+// Read implements [io.Reader].
+func (b *requestBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	switch err {
+	case nil:
+	case io.EOF:
+		b.complete.Store(true)
+	default:
+		b.failed.Store(true)
+	}
+	return n, err //nolint:wrapcheck // as any reader
+}
+
+// takeBody has the body of the request noted, and read while the response is
+// written: an upstream may answer before it has all.
+func (x *exchange) takeBody(r *http.Request) {
+	if r.Body == nil || r.ContentLength == 0 {
+		return
+	}
+	x.body.ReadCloser = r.Body
+	r.Body = &x.body
+	if r.ProtoMajor == 1 {
+		x.duplex = http.NewResponseController(x.ResponseWriter).EnableFullDuplex() == nil
+	}
+}
+
+// Unwrap is for [http.ResponseController].
+func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }
+
+// WriteHeader sends the header, without the Content-Type that net/http guesses
+// where there is none.
+func (x *exchange) WriteHeader(code int) {
+	const contentType = "Content-Type"
+	if code >= http.StatusOK {
+		x.began = true
+		header := x.Header()
+		if len(header[contentType]) == 0 {
+			header[contentType] = nil
+		}
+		if x.duplex && !x.body.complete.Load() {
+			header.Set("Connection", "close") // net/http panics at the next request, https://go.dev/issue/68560
+		}
+	}
+	x.ResponseWriter.WriteHeader(code)
+}
+
+// end sends what came of a response that broke off. It is to be deferred.
+//
+// That the client left is no failure, so the panic that tells of it ends here.
+// But a client that only closed its direction must not take what it got for a
+// complete response.
+func (x *exchange) end(r *http.Request) {
+	panicked := recover()
+	if panicked == nil {
+		return
+	}
+	connection := http.NewResponseController(x.ResponseWriter)
+	if panicked == any(http.ErrAbortHandler) && errors.Is(context.Cause(r.Context()), context.Canceled) {
+		_ = connection.SetWriteDeadline(time.Unix(1, 0)) // nothing more is sent
+		return
+	}
+	if x.began {
+		_ = connection.Flush() // the client may be gone
+	}
+	panic(panicked) //nolint:forbidigo // it goes on
+}
