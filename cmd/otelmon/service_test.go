@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -14,6 +15,9 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+
+	"github.com/otelmon/toolkit/internal/faultcollector"
+	"github.com/otelmon/toolkit/proxy"
 )
 
 func TestProxyPassesOnAndMeasures(t *testing.T) {
@@ -26,6 +30,47 @@ func TestProxyPassesOnAndMeasures(t *testing.T) {
 	}
 	if code := p.end(t); code != succeeded {
 		t.Errorf("exit code: got %d, want %d\n%s", code, succeeded, p.log)
+	}
+}
+
+func TestTelemetryOfTheLastRequestIsDelivered(t *testing.T) {
+	collector := faultcollector.Start(t)
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://"+collector.GRPC)
+	upstream := newAPI(t, "one")
+	p := start(t, "--upstream", upstream.url)
+	open := openStream(t, "http://"+p.address)
+	p.stop()
+	p.log.wait(t, "msg=stopping requests=1")
+	upstream.release()
+	if _, err := open.rest(); err != nil {
+		t.Error(err)
+	}
+	if code := p.wait(t); code != succeeded {
+		t.Errorf("exit code: got %d, want %d\n%s", code, succeeded, p.log)
+	}
+	got := collector.Received()
+	if len(got.Traces) == 0 || len(got.Metrics) == 0 || len(got.Logs) == 0 {
+		t.Errorf("got %d requests with traces, %d with metrics, %d with logs, want some of each", len(got.Traces), len(got.Metrics), len(got.Logs))
+	}
+}
+
+func TestAListenerThatFailsIsAFailure(t *testing.T) {
+	t.Parallel()
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener.Close()
+	o := options{proxy: proxy.Config{Upstreams: []proxy.Upstream{{URL: "http://a"}}}}
+	s, err := newService(sources{getenv: unset}, o, slog.New(slog.DiscardHandler), &atomic.Bool{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.serve(t.Context(), listener, nil); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("got %v, want %v", err, net.ErrClosed)
+	}
+	if err := s.finish(); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -229,7 +274,7 @@ func TestReloadTakesNewRequestsElsewhere(t *testing.T) {
 
 func TestReloadOfAWrongFileChangesNothing(t *testing.T) {
 	tests := map[string]struct{ content, want string }{
-		"a key that there is not":     {"upstreams:\n  - url: http://a\n    foo: 1\n", ":3: unknown field foo"},
+		"a key that there is not":     {"upstreams:\n  - url: http://a\n    foo: 1\n", ":3: upstreams[0].foo"},
 		"no YAML":                     {"upstreams: [", ":1: "},
 		"a file that it names is not": {"upstreams: [{url: https://a, tls: {ca_file: /nowhere.pem}}]", "upstreams[0].tls.ca_file: open /nowhere.pem"},
 	}

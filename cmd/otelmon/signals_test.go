@@ -82,7 +82,7 @@ func TestTheCommandReloads(t *testing.T) {
 	}
 	overwrite(t, path, "upstream: nowhere")
 	send(t, command, syscall.SIGHUP)
-	log.wait(t, "not reloaded, the former configuration stays.*unknown field upstream")
+	log.wait(t, "not reloaded, the former configuration stays.*proxy.yaml:1: .*upstream")
 	send(t, command, syscall.SIGTERM)
 	if err := command.Wait(); err != nil {
 		t.Errorf("%v\n%s", err, log)
