@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -115,7 +116,11 @@ func compareBytes(t *testing.T, client *http.Client, path, body string, size int
 	defer response.Body.Close()
 	got, err := readWith(response.Body, size)
 	if err != nil || !bytes.Equal(got, want) {
-		t.Errorf("with a buffer of %d: %v\n got %q\nwant %q", size, err, got, want)
+		same := 0
+		for same < min(len(got), len(want)) && got[same] == want[same] {
+			same++
+		}
+		t.Errorf("with a buffer of %d: %v, from byte %d on\n got %.300q\nwant %.300q", size, err, same, got[same:], want[same:])
 	}
 }
 
@@ -277,6 +282,7 @@ func TestResponsesAreAsWithoutTheTransport(t *testing.T) {
 				upstream.ServeHTTP(w, r)
 				w.Header().Set("X-Checksum", "1")
 			}))
+			server.Config.ErrorLog = log.New(io.Discard, "", 0) // of connections that nobody waits for
 			server.EnableHTTP2 = c.http2
 			server.StartTLS()
 			t.Cleanup(server.Close)

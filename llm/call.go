@@ -116,7 +116,8 @@ func (c *call) received(p []byte, err error) {
 	c.last = c.elapsed()
 	c.bytes += int64(len(p))
 	switch {
-	case c.ended || c.opaque || len(p) == 0:
+	case c.opaque || len(p) == 0:
+	case c.ended && !c.hides: // who reads on must not see what is hidden
 	case c.hides || !c.answer.known() || !c.waiting.add(p, c.last):
 		c.waiting.drain(c.look)
 		c.look(p, c.last)
@@ -199,6 +200,7 @@ func (c *call) end(how ending, err error) {
 		fault = failure.Of(c.original.Context(), err)
 	}
 	c.record(c.conclude(how, fault))
+	c.answer.onChunk, c.answer.onShape = nil, nil
 }
 
 // abandoned records a call whose base panicked, or ended its goroutine.

@@ -40,21 +40,13 @@ func newSDK() *testSDK {
 // testBook has round prices, all different.
 func testBook(t testing.TB) *price.Book {
 	t.Helper()
-	book, err := price.Parse([]byte(`
-models:
-  - provider: deepseek
-    name: deepseek-flash
-    currency: USD
-    prices:
-      - from: 2026-01-01
-        source: https://example.com/prices
-        read: 2026-01-01
-        input: 1
-        cached_input: 0.1
-        cache_write: 1.25
-        output: 4
-        reasoning: 5
-`))
+	return bookOf(t, "input: 1, cached_input: 0.1, cache_write: 1.25, output: 4, reasoning: 5")
+}
+
+// bookOf has the one model with these prices.
+func bookOf(t testing.TB, prices string) *price.Book {
+	t.Helper()
+	book, err := price.Parse([]byte("models: [{provider: deepseek, name: deepseek-flash, currency: USD, prices: [{from: 2026-01-01, " + prices + "}]}]"))
 	if err != nil {
 		t.Fatal(err)
 	}

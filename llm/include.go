@@ -118,7 +118,8 @@ type filteredBody struct {
 	scratch []byte
 	held    []byte // of the stream, from the offset on
 	offset  int64
-	ready   int // bytes of held that may be passed on
+	ready   int  // bytes of held that may be passed on
+	afterCR bool // what was removed ends with CR, to which an LF may belong
 	err     error
 }
 
@@ -139,19 +140,25 @@ func (b *filteredBody) Read(p []byte) (int, error) {
 }
 
 func (b *filteredBody) fill(size int) {
-	if cap(b.scratch) < size {
-		b.scratch = make([]byte, min(size, 32<<10))
+	if size = min(size, 32<<10); cap(b.scratch) < size {
+		b.scratch = make([]byte, size)
 	}
-	n, err := b.body.Read(b.scratch[:min(size, cap(b.scratch))])
-	b.held = append(b.held, b.scratch[:n]...)
+	n, err := b.body.Read(b.scratch[:size])
+	read := b.scratch[:n]
+	if b.afterCR && n > 0 && read[0] == '\n' {
+		read, b.offset = read[1:], b.offset+1
+	}
+	b.afterCR = b.afterCR && n == 0
+	b.held = append(b.held, read...)
 	b.err = err
 	hidden, until := b.call.hidden()
 	for _, e := range hidden {
 		b.remove(e)
 	}
 	b.ready = len(b.held)
-	if err == nil && len(b.held) <= maxEvent {
-		b.ready = int(min(max(until-b.offset, 0), int64(len(b.held))))
+	complete := until - b.offset // negative: the beginning of the event has been passed on
+	if err == nil && complete >= 0 && (complete > 0 || len(b.held) <= maxEvent) {
+		b.ready = int(min(complete, int64(len(b.held))))
 	}
 }
 
@@ -162,6 +169,7 @@ func (b *filteredBody) remove(e span) {
 	if from < 0 || to > len(b.held) { // its beginning has been passed on
 		return
 	}
+	b.afterCR = b.held[to-1] == '\r'
 	b.held = append(b.held[:from], b.held[to:]...)
 	b.offset += int64(to - from)
 }
@@ -183,7 +191,7 @@ func (c *call) hidden() (events []span, until int64) {
 	defer c.mu.Unlock()
 	a := c.answer
 	events, a.hidden = a.hidden, nil
-	if c.ended || len(a.finish) == 0 {
+	if len(a.finish) == 0 {
 		return events, math.MaxInt64
 	}
 	return events, a.events.Pending()

@@ -86,12 +86,13 @@ func mixedCall(t *testing.T, clients []*http.Client, url string, i int) {
 	if random.IntN(2) == 0 {
 		options = `,"stream_options":{"include_usage":true}`
 	}
-	body := fmt.Sprintf(`{"model":%q,"stream":%t%s,"input":"%d"}`, model, random.IntN(2) == 0, options, i)
+	leaves := random.IntN(50) == 0
+	stream := random.IntN(2) == 0 || leaves && path == responses // its objects begin with their errors
+	body := fmt.Sprintf(`{"model":%q,"stream":%t%s,"input":"%d"}`, model, stream, options, i)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	r := newRequest(t, ctx, url+path, body)
 	r.Header.Set("Accept-Encoding", []string{"gzip", "identity"}[random.IntN(2)])
-	leaves := random.IntN(50) == 0
 	if leaves {
 		r.Header.Set(fakellm.HangHeader, "1")
 	}

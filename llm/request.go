@@ -133,7 +133,7 @@ func (r *request) visit(path []byte, v jsonscan.Value) {
 	case "stream":
 		f.stream = v.Kind == jsonscan.True
 	case "stream_options":
-		f.options = place{v.Kind, v.Offset}
+		f.options, f.inclusion, f.includeUsage = place{v.Kind, v.Offset}, place{}, false // the last one counts
 	case "stream_options.include_usage":
 		f.inclusion = place{v.Kind, v.Offset}
 		f.includeUsage = v.Kind == jsonscan.True

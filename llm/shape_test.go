@@ -1,7 +1,6 @@
 package llm_test
 
 import (
-	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -150,9 +149,6 @@ func TestBasesThatBreakTheRules(t *testing.T) {
 		}, seen{Outcome: "incomplete", ErrorType: "unexpected_eof", Missing: "incomplete"}, false},
 		"neither response nor error is an error": {func(*http.Request) (*http.Response, error) { return nil, nil }, //nolint:nilnil // what is tested
 			seen{Outcome: "connection_error", ErrorType: "_OTHER"}, true},
-		"a response with an error is an error": {func(*http.Request) (*http.Response, error) {
-			return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader("x"))}, io.ErrUnexpectedEOF
-		}, seen{Outcome: "connection_error", ErrorType: "unexpected_eof"}, true},
 	} {
 		for where, around := range map[string]func(*testSDK) http.RoundTripper{
 			"": func(s *testSDK) http.RoundTripper { return llm.Transport(c.base, s.Config) },

@@ -11,7 +11,8 @@ type usage struct {
 	cached, hit, miss    count
 	cacheWrite, hourly   count // hourly: written for an hour, part of cacheWrite
 	reasoning            count
-	separate             bool // the input does not include what the cache is about: Anthropic's
+	separate             bool // the cache is told as Anthropic does, whose input does not include it
+	whole                bool // the input includes it all the same: that of gateways to Anthropic
 	invalid              bool // a count is no count
 }
 
@@ -26,7 +27,9 @@ type count struct {
 func (u *usage) visit(path []byte, v jsonscan.Value) {
 	var c *count
 	switch string(path) {
-	case "prompt_tokens", "input_tokens":
+	case "prompt_tokens":
+		c, u.whole = &u.input, true
+	case "input_tokens":
 		c = &u.input
 	case "completion_tokens", "output_tokens":
 		c = &u.output
@@ -34,7 +37,7 @@ func (u *usage) visit(path []byte, v jsonscan.Value) {
 		c = &u.total
 	case "prompt_tokens_details.cached_tokens", "input_tokens_details.cached_tokens":
 		c = &u.cached
-	case "prompt_cache_hit_tokens": // DeepSeek's, often besides cached_tokens
+	case "prompt_cache_hit_tokens", "cached_tokens": // DeepSeek's, often besides cached_tokens, and Moonshot's
 		c = &u.hit
 	case "prompt_cache_miss_tokens":
 		c = &u.miss
@@ -108,7 +111,7 @@ func (u *usage) tokens(reasoned, generates bool) (t tokens, missing string) {
 		return tokens{}, telemetry.UsageAbsent
 	}
 	t = tokens{uncached: u.input.n, cached: max(u.cached.n, u.hit.n), cacheWrite: u.cacheWrite.n, hourly: u.hourly.n}
-	if !u.separate {
+	if u.whole || !u.separate {
 		t.uncached -= t.cached + t.cacheWrite
 	}
 	if t.uncached < 0 || t.hourly > t.cacheWrite || u.hit.told && u.miss.told && u.hit.n+u.miss.n != u.input.n {

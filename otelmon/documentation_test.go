@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math"
 	"net/http"
 	"net/http/httptest"
@@ -13,16 +14,20 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
 	"github.com/otelmon/toolkit/internal/env"
+	"github.com/otelmon/toolkit/internal/fakellm"
 	"github.com/otelmon/toolkit/internal/golden"
 	"github.com/otelmon/toolkit/middleware"
 	"github.com/otelmon/toolkit/otelmon"
+	"github.com/otelmon/toolkit/proxy"
 )
 
 // The page is made from the same table that variables are read by.
@@ -60,38 +65,108 @@ func TestReadmeShowsTheSmallestExample(t *testing.T) {
 	}
 }
 
-// The README lists what Setup and the middleware emit, no more and no less.
-func TestReadmeListsTheTelemetryEmitted(t *testing.T) {
+// The README lists what Setup, the middleware, llm and proxy emit, no more and
+// no less, and docs/llm.md says what of it is about LLM APIs, also in the terms
+// of Prometheus.
+func TestPagesListTheTelemetryEmitted(t *testing.T) {
 	t.Parallel()
 	reader := sdkmetric.NewManualReader()
 	s := setUp(t, otelmon.Config{Readers: []sdkmetric.Reader{reader}})
 	callItself(t, s.SDK)
+	callModels(t, s.SDK)
 	misuse(t, s.MeterProvider())
 	var collected metricdata.ResourceMetrics
 	if err := reader.Collect(t.Context(), &collected); err != nil {
 		t.Fatal(err)
 	}
-	emitted := map[string]string{"go.memory.limit": "By"} // only with GOMEMLIMIT
+	emitted := map[string]string{
+		"go.memory.limit":       "By",       // only with GOMEMLIMIT
+		"otelmon.proxy.reloads": "{reload}", // only by the command
+	}
+	ofModels := make(map[string]string)
 	for _, scope := range collected.ScopeMetrics {
 		for _, m := range scope.Metrics {
 			emitted[m.Name] = m.Unit
+			if strings.HasPrefix(m.Name, "gen_ai.") || strings.HasPrefix(m.Name, "otelmon.llm.") {
+				ofModels[m.Name] = m.Unit
+			}
 		}
 	}
-	_, section, _ := strings.Cut(read(t, "../README.md"), "## Telemetry emitted")
-	section, _, _ = strings.Cut(section, "\n## ")
-	listed := make(map[string]string)
-	for row := range strings.Lines(section) {
-		cells := strings.Split(row, "|")
-		if len(cells) < 4 || !strings.Contains(cells[1], "`") {
-			continue
-		}
-		for name := range strings.SplitSeq(cells[1], ",") {
-			listed[strings.Trim(name, " `")] = strings.TrimSpace(cells[2])
-		}
-	}
-	if diff := cmp.Diff(emitted, listed); diff != "" {
+	readme, page := read(t, "../README.md"), read(t, "../docs/llm.md")
+	if diff := cmp.Diff(emitted, listed(readme, "## Telemetry emitted", 2)); diff != "" {
 		t.Errorf("the README differs from what is emitted (- emitted, + listed):\n%s", diff)
 	}
+	if diff := cmp.Diff(ofModels, listed(page, "## Metrics", 3)); diff != "" {
+		t.Errorf("docs/llm.md differs from what is emitted (- emitted, + listed):\n%s", diff)
+	}
+	for key := range llmAttributes(collected) {
+		if !strings.Contains(page, "`"+key+"`") {
+			t.Errorf("docs/llm.md does not have the attribute %s", key)
+		}
+	}
+	scraped := s.scrape(t)
+	for _, row := range rows(page, "## Metrics") {
+		name := strings.Trim(row[2], " `")
+		if !strings.Contains(scraped, "\n"+name+"{") && !strings.Contains(scraped, "\n"+name+"_bucket{") {
+			t.Errorf("%s is not on the metrics page", name)
+		}
+	}
+}
+
+// rows returns the cells of the tables of a section whose first cell has names.
+func rows(page, heading string) (rows [][]string) {
+	_, section, _ := strings.Cut(page, heading+"\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	section, _, _ = strings.Cut(section, "\n### ")
+	for row := range strings.Lines(section) {
+		if cells := strings.Split(row, "|"); len(cells) > 4 && strings.Contains(cells[1], "`") {
+			rows = append(rows, cells)
+		}
+	}
+	return rows
+}
+
+// listed returns the units of metrics, from the given column.
+func listed(page, heading string, unit int) map[string]string {
+	units := make(map[string]string)
+	for _, cells := range rows(page, heading) {
+		for name := range strings.SplitSeq(cells[1], ",") {
+			units[strings.Trim(name, " `")] = strings.TrimSpace(cells[unit])
+		}
+	}
+	return units
+}
+
+// llmAttributes returns the keys of all attributes of metrics of LLM APIs.
+func llmAttributes(collected metricdata.ResourceMetrics) map[string]bool {
+	keys := make(map[string]bool)
+	add := func(set attribute.Set) {
+		for _, a := range set.ToSlice() {
+			keys[string(a.Key)] = true
+		}
+	}
+	for _, scope := range collected.ScopeMetrics {
+		if !strings.HasSuffix(scope.Scope.Name, "/llm") {
+			continue
+		}
+		for _, m := range scope.Metrics {
+			switch data := m.Data.(type) {
+			case metricdata.Sum[int64]:
+				for _, p := range data.DataPoints {
+					add(p.Attributes)
+				}
+			case metricdata.Sum[float64]:
+				for _, p := range data.DataPoints {
+					add(p.Attributes)
+				}
+			case metricdata.Histogram[float64]:
+				for _, p := range data.DataPoints {
+					add(p.Attributes)
+				}
+			}
+		}
+	}
+	return keys
 }
 
 // misuse makes two instruments that record nothing: one of a value that is
@@ -128,6 +203,47 @@ func callItself(t *testing.T, sdk *otelmon.SDK) {
 		}
 		r.Header.Set("Accept", accept)
 		response, err := client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = io.Copy(io.Discard, response.Body)
+		if err := errors.Join(err, response.Body.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// callModels calls LLM APIs through the proxy: a stream that waits in the queue
+// and is truncated, one without usage, a model without a price, and an API that
+// is down.
+func callModels(t *testing.T, sdk *otelmon.SDK) {
+	t.Helper()
+	used := fakellm.Usage{UncachedInput: 10, AnswerTokens: 10}
+	api := httptest.NewServer(fakellm.New(fakellm.ByModel(map[string]fakellm.Answer{
+		"deepseek-flash": {Text: "Some text.", Usage: used, FinishReason: "length", Queue: time.Millisecond},
+	})))
+	defer api.Close()
+	side, err := proxy.New(proxy.Config{
+		Upstreams: []proxy.Upstream{
+			{URL: api.URL, Provider: "deepseek"},
+			{URL: "http://127.0.0.1:1", Prefix: "/down"}, // nobody listens there
+		},
+		Caller:         proxy.Caller{KeyFingerprint: true},
+		TracerProvider: sdk.TracerProvider(), MeterProvider: sdk.MeterProvider(), Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer side.Close()
+	server := httptest.NewServer(side)
+	defer server.Close()
+	for _, call := range []struct{ path, body string }{
+		{"/chat/completions", `{"model":"deepseek-flash","stream":true,"stream_options":{"include_usage":true}}`},
+		{"/chat/completions", `{"model":"deepseek-flash","stream":true}`},
+		{"/chat/completions", `{"model":"without-price"}`},
+		{"/down/chat/completions", `{"model":"deepseek-flash"}`},
+	} {
+		response, err := server.Client().Post(server.URL+call.path, "application/json", strings.NewReader(call.body))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -93,7 +93,7 @@ type Caller struct {
 
 const defaultTimeout = 10 * time.Minute
 
-// defaults fills in what is not given. The URL is valid.
+// defaults fills in what is not given, and has no prefix instead of "/".
 func (u Upstream) defaults() Upstream {
 	u.Timeout = cmp.Or(u.Timeout, defaultTimeout)
 	if u.Prefix == "/" {

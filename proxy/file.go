@@ -22,7 +22,7 @@ func ReadFile(path string) (Config, error) {
 	if err != nil {
 		return Config{}, fmt.Errorf("reading the configuration: %w", err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it was only read
 	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
 		return Config{}, fmt.Errorf("reading the configuration: %w", err)
@@ -180,6 +180,7 @@ func child(node *yaml.Node, step string) (*yaml.Node, int) {
 		if i, err := strconv.Atoi(step); err == nil && i < len(node.Content) {
 			return node.Content[i], node.Content[i].Line
 		}
+	default:
 	}
 	return nil, 0
 }

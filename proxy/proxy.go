@@ -25,27 +25,35 @@ type Proxy struct {
 }
 
 // New returns the proxy of a configuration. Its errors tell the field and what
-// is accepted.
+// is accepted. The files that the configuration names are read now.
 //
 // Requests and responses go through as they are, byte for byte and as they
 // come: path and query, headers, bodies of any length, trailers, informational
-// responses, WebSocket and other upgraded connections. What changes is what
-// belongs to a connection (hop-by-hop headers, the Host), the headers that tell a
-// trace, a missing Date, and what llm.Config says of calls of LLM APIs. It
-// needs no lock, keeps nothing and retries nothing but what
-// [http.Transport] does.
+// responses, WebSocket and other upgraded connections. What differs:
 //
-// What a client gets that asked: 502 when an upstream cannot be reached, 504
-// when it does not answer in time, 508 when it is the proxy itself, 404 when
-// there is none for the path, each with a body in JSON. A response that breaks
-// off on the side of the upstream breaks off for the client. A client that
-// leaves cancels its request.
+//   - what belongs to one connection: hop-by-hop headers, the Host, the version
+//     of HTTP, the order of headers and the case of their names. An upgrade to
+//     HTTP/2 is not passed on, and one to anything but WebSocket only by HTTP/1;
+//   - the headers that tell a trace, see Config.PropagateTo;
+//   - what llm.Config says of calls of LLM APIs;
+//   - what net/http does: a missing Date is added, a response 304 has neither
+//     Content-Type nor Content-Length, and a path that begins with two slashes is
+//     escaped where it is no URL.
 //
-// Both sides are measured: requests as [middleware.Handler] does, what goes to
-// the upstream as llm.Transport does, and what the proxy had to answer for an
-// upstream is counted in otelmon.proxy.upstream.failures.
+// Instead of a response the client gets 502 when the upstream cannot be
+// reached, 504 when it does not answer in time, 508 when it is the proxy itself
+// and 404 when there is none for the path, each with an error in JSON. A response
+// that breaks off on the side of the upstream breaks off for the client. A
+// client that leaves, or closes its direction of the connection, cancels the
+// request to the upstream.
 //
-// Proxies of the environment are used, as [http.ProxyFromEnvironment] says.
+// Both sides are measured: requests as by [middleware.Handler], what is sent to
+// upstreams as by llm.Transport; and what the proxy answered for an upstream is
+// counted in otelmon.proxy.upstream.failures, by upstream and error.type.
+//
+// It follows HTTPS_PROXY and the like, as [http.ProxyFromEnvironment] does.
+// Make a Proxy once for a configuration: its metrics are observed for as long as
+// the MeterProvider lives.
 func New(cfg Config) (*Proxy, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
@@ -127,7 +135,7 @@ func (p *Proxy) forward(w http.ResponseWriter, r *http.Request) {
 	case u == nil:
 		noUpstream().write(w)
 		return
-	case p.own.contains(r.RemoteAddr):
+	case p.own.made(r):
 		p.failed(r.Context(), u, telemetry.ErrorLoop)
 		loop(u.name).write(w)
 		return

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"sync"
 	"time"
 )
@@ -67,22 +68,27 @@ func (c ClientTLS) config() (*tls.Config, error) {
 	return config, nil
 }
 
-// connections are the local addresses of open connections to upstreams. A
-// request that comes from one of them is our own.
+// connections are those to upstreams that are open: where they lead to, by
+// their local address. One address may have several, to different places, and
+// clients on this machine may have it too. A request is our own if it comes
+// from the one end of a connection and arrives at the other.
 type connections struct {
 	mu   sync.RWMutex
-	open map[string]struct{}
+	open map[string][]string
 }
 
-func newConnections() *connections { return &connections{open: map[string]struct{}{}} }
+func newConnections() *connections { return &connections{open: map[string][]string{}} }
 
-// contains reports whether the address is one of them, in the form that
-// [http.Request.RemoteAddr] has.
-func (c *connections) contains(address string) bool {
+// made reports whether the request is our own.
+func (c *connections) made(r *http.Request) bool {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	_, ok := c.open[address]
-	return ok
+	remotes := c.open[r.RemoteAddr]
+	if len(remotes) == 0 {
+		return false
+	}
+	arrived, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	return ok && slices.Contains(remotes, arrived.String())
 }
 
 // dial opens a connection to an upstream, or to the proxy of the environment
@@ -97,11 +103,22 @@ func (c *connections) dial(ctx context.Context, network, address string) (net.Co
 	if !ok {
 		return conn, nil
 	}
-	own := &connection{TCPConn: tcp, all: c, address: tcp.LocalAddr().String()}
+	own := &connection{TCPConn: tcp, all: c, local: tcp.LocalAddr().String(), remote: tcp.RemoteAddr().String()}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.open[own.address] = struct{}{}
+	c.open[own.local] = append(c.open[own.local], own.remote)
 	return own, nil
+}
+
+func (c *connections) forget(local, remote string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	remotes := slices.DeleteFunc(c.open[local], func(other string) bool { return other == remote })
+	if len(remotes) > 0 {
+		c.open[local] = remotes
+	} else {
+		delete(c.open, local)
+	}
 }
 
 // connection is one of them. It has all that [net.TCPConn] can do, such as to
@@ -109,17 +126,13 @@ func (c *connections) dial(ctx context.Context, network, address string) (net.Co
 type connection struct {
 	*net.TCPConn
 
-	all     *connections
-	address string
-	once    sync.Once
+	all           *connections
+	local, remote string
+	once          sync.Once
 }
 
-// Close forgets the address before another connection can get it.
+// Close forgets the connection before another one can have its addresses.
 func (c *connection) Close() error {
-	c.once.Do(func() {
-		c.all.mu.Lock()
-		defer c.all.mu.Unlock()
-		delete(c.all.open, c.address)
-	})
+	c.once.Do(func() { c.all.forget(c.local, c.remote) })
 	return c.TCPConn.Close()
 }

@@ -78,6 +78,13 @@ func TestRunPrintsTheTableAndServesMetrics(t *testing.T) {
 	if diff := cmp.Diff(wantTable, measured.ReplaceAllString(table, " $1")); diff != "" {
 		t.Errorf("table (-want +got):\n%s", diff)
 	}
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(measured.ReplaceAllString(string(readme), " $1"), "```"+wantTable+"```") {
+		t.Error("the table in the README is another one")
+	}
 	url, _, _ := strings.Cut(strings.TrimPrefix(last, " Ctrl-C: curl -s "), " ")
 	page := get(t, url)
 	for _, want := range []string{"otelmon_llm_attempts_total{", "gen_ai_client_operation_duration_seconds_bucket{", "otelmon_llm_cost_total{"} {

@@ -1,0 +1,151 @@
+package proxy_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.opentelemetry.io/otel/metric/noop"
+
+	"github.com/otelmon/toolkit/internal/golden"
+	"github.com/otelmon/toolkit/proxy"
+)
+
+func TestParse(t *testing.T) {
+	t.Parallel()
+	got, err := proxy.ReadFile("testdata/complete.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "configuration", proxy.Config{
+		Upstreams: []proxy.Upstream{
+			{
+				Prefix: "/deepseek", URL: "https://api.deepseek.com", Name: "deepseek", Provider: "deepseek",
+				Routes: []string{"/user/balance", "/v1/files/{id}"}, Timeout: 5 * time.Minute,
+				TLS: proxy.ClientTLS{CAFile: "ca.pem", CertFile: "cert.pem", KeyFile: "key.pem", ServerName: "api.deepseek.com"},
+			},
+			{URL: "h2c://[::1]:8080/v1"},
+		},
+		Caller:       proxy.Caller{Header: "X-Team", Allowed: []string{"search", "ads"}},
+		IncludeUsage: true, Models: []string{"deepseek-chat"}, PropagateTo: []string{".internal"}, PricesFile: "prices.yaml",
+	}, got)
+}
+
+// The golden file has the errors of each document in testdata/errors.yaml, which
+// are separated by lines of "#" with a name.
+func TestErrorsTellFileLineAndField(t *testing.T) {
+	t.Parallel()
+	all, err := os.ReadFile("testdata/errors.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var told strings.Builder
+	for part := range strings.SplitSeq(strings.TrimPrefix(string(all), "### "), "\n### ") {
+		name, document, _ := strings.Cut(part, "\n")
+		path := filepath.Join(t.TempDir(), "proxy.yaml")
+		if err := os.WriteFile(path, []byte(document), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := proxy.ReadFile(path)
+		if err == nil {
+			t.Errorf("%s: no error", name)
+			continue
+		}
+		text := strings.ReplaceAll(err.Error(), filepath.Dir(path)+string(filepath.Separator), "")
+		if strings.Contains(text, "secret") {
+			t.Errorf("%s: the error tells a secret: %s", name, text)
+		}
+		told.WriteString("### " + name + "\n" + text + "\n")
+	}
+	golden.Check(t, "testdata/errors.golden", []byte(told.String()))
+}
+
+func TestFilesThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	long := filepath.Join(t.TempDir(), "long.yaml")
+	if err := os.WriteFile(long, []byte(strings.Repeat("# \n", 1<<19)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		"testdata/missing.yaml": "reading the configuration: open testdata/missing.yaml: ",
+		t.TempDir():             "reading the configuration: read ",
+		long:                    long + ":1: longer than 1048576 bytes",
+	} {
+		if _, err := proxy.ReadFile(path); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%s: got %v, want %s", path, err, want)
+		}
+	}
+}
+
+func TestNewRefuses(t *testing.T) {
+	t.Parallel()
+	bad := filepath.Join(t.TempDir(), "bad")
+	if err := os.WriteFile(bad, []byte("secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const url = "https://localhost"
+	for name, test := range map[string]struct {
+		cfg  proxy.Config
+		want string
+	}{
+		"nothing":                    {proxy.Config{}, "upstreams: there is none"},
+		"a URL without scheme":       {to("api.deepseek.com"), `upstreams[0].url: "api.deepseek.com" has no scheme; accepted: http, https or h2c`},
+		"authorities not there":      {withTLS(proxy.ClientTLS{CAFile: "missing"}), "upstreams[0].tls.ca_file: open missing: "},
+		"authorities that are none":  {withTLS(proxy.ClientTLS{CAFile: bad}), "upstreams[0].tls.ca_file: " + bad + " has no certificate"},
+		"a certificate not there":    {withTLS(proxy.ClientTLS{CertFile: "missing", KeyFile: bad}), "upstreams[0].tls.cert_file, tls.key_file: open missing: "},
+		"a certificate that is none": {withTLS(proxy.ClientTLS{CertFile: bad, KeyFile: bad}), "upstreams[0].tls.cert_file, tls.key_file: tls: "},
+		"prices not there":           {proxy.Config{Upstreams: to(url).Upstreams, PricesFile: "missing"}, "prices_file: "},
+		"prices that are none":       {proxy.Config{Upstreams: to(url).Upstreams, PricesFile: bad}, "prices_file: "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p, err := proxy.New(test.cfg)
+			if err == nil || !strings.HasPrefix(err.Error(), test.want) || p != nil {
+				t.Errorf("got %v, %v, want %s", p, err, test.want)
+			}
+			if err != nil && strings.Contains(err.Error(), "secret") {
+				t.Errorf("the error tells what is in the file: %v", err)
+			}
+		})
+	}
+}
+
+func withTLS(tls proxy.ClientTLS) proxy.Config {
+	cfg := to("https://localhost")
+	cfg.Upstreams[0].TLS = tls
+	return cfg
+}
+
+func FuzzParse(f *testing.F) {
+	for _, path := range []string{"testdata/complete.yaml", "testdata/errors.yaml"} {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			f.Fatal(err)
+		}
+		for part := range strings.SplitSeq(string(data), "\n### ") {
+			f.Add([]byte(part))
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		cfg, err := proxy.Parse(data)
+		if err != nil {
+			for line := range strings.SplitSeq(err.Error(), "\n") {
+				if strings.TrimLeft(strings.TrimPrefix(line, "line "), "0123456789") == line {
+					t.Errorf("no line in %q", err)
+				}
+			}
+			return
+		}
+		cfg.PricesFile, cfg.MeterProvider = "", noop.NewMeterProvider()
+		for i := range cfg.Upstreams {
+			cfg.Upstreams[i].TLS = proxy.ClientTLS{}
+		}
+		p, err := proxy.New(cfg)
+		if err != nil {
+			t.Fatalf("a configuration that was read is refused: %v", err)
+		}
+		p.Close()
+	})
+}
