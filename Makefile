@@ -56,7 +56,7 @@ vulnerabilities: ## Look for calls of known vulnerabilities, where their databas
 
 .PHONY: bench
 bench: ROUNDS ?= 10
-bench: ## Measure side by side with the peers, for about three minutes, and write docs/benchmarks.md
+bench: ## Measure side by side with the peers, for about six minutes, and write docs/benchmarks.md
 	cd benchmarks && go run . -rounds $(ROUNDS) -page ../docs/benchmarks.md
 
 .PHONY: soak

@@ -150,11 +150,7 @@ func (r exportResult) ratio(name string) string {
 	}
 	stock, stockLeast := r.cells[nameStock].exportCost(r.cells[nameBare])
 	median, least := r.cells[name].exportCost(r.cells[nameBare])
-	text := fmt.Sprintf("%.2f (%.2f)", stock/median, stockLeast/least)
-	if stock/median < leastRatio {
-		text = "**" + text + "**"
-	}
-	return fmt.Sprintf("%s, target %v", text, leastRatio)
+	return noLess(fmt.Sprintf("%.2f (%.2f)", stock/median, stockLeast/least), stock/median, leastRatio)
 }
 
 // exportCost is what an item costs over making it. That is no small part of it,

@@ -1,6 +1,6 @@
 // Command benchmarks measures the toolkit and its peers side by side: what they
-// add to an HTTP request, what it costs to export, and how long requests take
-// while the Collector is away. It writes one page. Its tests show what plain
+// add to an HTTP request, what it costs to export, how long requests take while
+// the Collector is away, and what LLM APIs and proxies cost to watch. It writes one page. Its tests show what plain
 // otelhttp gets wrong and the toolkit right.
 package main
 
@@ -30,10 +30,12 @@ const (
 	sectionRequests = "requests"
 	sectionExport   = "export"
 	sectionOutage   = "outage"
+	sectionSidecar  = "sidecar"
+	sectionReading  = "reading"
 )
 
 func run() error {
-	all := strings.Join([]string{sectionRequests, sectionExport, sectionOutage}, ",")
+	all := strings.Join([]string{sectionRequests, sectionExport, sectionOutage, sectionSidecar, sectionReading}, ",")
 	rounds := flag.Int("rounds", 10, "how often each contender is measured in each case, at least 1")
 	requests := flag.Int("requests", 20_000, "how many requests, spans or log records make one measurement, at least 16")
 	length := flag.Duration("length", 5*time.Second, "how `long` a round of requests to real servers is")
@@ -76,6 +78,13 @@ func measureSection(ctx context.Context, name string, rounds, requests int, leng
 	case sectionOutage:
 		results, err := compareOutages(ctx, rounds, length)
 		return outageSection(results, rounds, length), err
+	case sectionSidecar:
+		results, err := compareSidecars(ctx, sizesOf(rounds, length))
+		return sidecarSection(results), err
+	case sectionReading:
+		const perRound, streams = 4, 2 * readers
+		results, err := compareReading(ctx, perRound*rounds, streams)
+		return readingSection(results, perRound*rounds, streams), err
 	}
 	return "", fmt.Errorf("there is no section %q", name)
 }

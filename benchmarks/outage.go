@@ -194,12 +194,18 @@ func (o *outage) line(none *outage) string {
 		o.name, medianOf(o.p50)/1e3, p50, medianOf(o.p99)/1e3, p99, failed)
 }
 
-// spread compares numbers of the same rounds.
+// spread compares numbers of the same rounds. At most target is wanted.
 func spread(of, to []float64, target float64) string {
-	ratios := make([]float64, len(of))
-	for i := range ratios {
-		ratios[i] = of[i] / to[i]
+	text, median := ratios(of, to)
+	return against(text, median, target)
+}
+
+// ratios returns the median, too.
+func ratios(of, to []float64) (text string, median float64) {
+	all := make([]float64, len(of))
+	for i := range all {
+		all[i] = of[i] / to[i]
 	}
-	median := medianOf(ratios)
-	return against(fmt.Sprintf("%.2f (%.2f to %.2f)", median, slices.Min(ratios), slices.Max(ratios)), median, target)
+	median = medianOf(all)
+	return fmt.Sprintf("%.2f (%.2f to %.2f)", median, slices.Min(all), slices.Max(all)), median
 }

@@ -6,9 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"strings"
+	"time"
 )
 
 // Roles of further processes, whose processor time is not that of this one.
@@ -16,6 +19,9 @@ const (
 	roleVariable  = "OTELMON_BENCHMARKS_ROLE"
 	roleCollector = "collector"
 	roleService   = "service"
+	roleUpstream  = "upstream"
+	roleReverse   = "reverse proxy"
+	roleSidecar   = "side-car"
 )
 
 // playRole does what this process was started for; it reports false when that
@@ -28,6 +34,12 @@ func playRole() (played bool, err error) {
 		return true, serveCollector()
 	case roleService:
 		return true, serveService()
+	case roleUpstream:
+		return true, serveUpstream()
+	case roleReverse:
+		return true, serveReverse()
+	case roleSidecar:
+		return true, serveSidecar()
 	default:
 		return true, fmt.Errorf("%s=%q: unknown", roleVariable, role)
 	}
@@ -43,11 +55,28 @@ func ready(addresses ...string) error {
 	return nil
 }
 
-// process is this program in a role.
+// serve answers requests until the parent has no more use for this process.
+func serve(ctx context.Context, handler http.Handler) error {
+	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: handler}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return fmt.Errorf("listening: %w", err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	err = ready(listener.Addr().String())
+	err = errors.Join(err, server.Close())
+	if failed := <-served; !errors.Is(failed, http.ErrServerClosed) {
+		err = errors.Join(err, failed)
+	}
+	return err
+}
+
+// process is this program in a role, or another one that serves.
 type process struct {
 	addresses []string
 	command   *exec.Cmd
-	stdin     io.Closer
+	stdin     io.Closer // ends it
 }
 
 // startProcess returns when the process is ready. Variables are those of this

@@ -2,13 +2,10 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
-	"time"
 
 	"github.com/otelmon/toolkit/exporters"
 	"github.com/otelmon/toolkit/middleware"
@@ -48,19 +45,7 @@ func serveService() error {
 	all := http.NewServeMux()
 	all.Handle("/metrics", sdk.MetricsHandler())
 	all.Handle("/", middleware.Handler(logged, middleware.Config{Mux: mux}))
-	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: all}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return fmt.Errorf("listening: %w", err)
-	}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
-	err = ready(listener.Addr().String())
-	err = errors.Join(err, server.Close())
-	if failed := <-served; !errors.Is(failed, http.ErrServerClosed) {
-		err = errors.Join(err, failed)
-	}
-	return err // what is still queued is not of interest
+	return serve(ctx, all) // what is still queued is not of interest
 }
 
 func fill(ctx context.Context, sdk *otelmon.SDK) {

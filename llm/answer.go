@@ -35,7 +35,6 @@ type answer struct {
 	lastChunk time.Duration
 	waited    bool                          // the server said that it is not ready yet
 	onChunk   func(sinceLast time.Duration) // each but the first; may be nil
-	onShape   func()                        // once it looks like an answer; may be nil
 
 	plain                    plainChunk
 	hides                    bool // events with nothing but usage are to be hidden
@@ -152,17 +151,6 @@ func (a *answer) plausible(data []byte) {
 }
 
 func (a *answer) visit(path []byte, v jsonscan.Value) { a.api.visit(a, path, v) }
-
-// shape takes note that this is an answer of the API.
-func (a *answer) shape() {
-	if a.shaped {
-		return
-	}
-	a.shaped = true
-	if a.onShape != nil && a.success {
-		a.onShape()
-	}
-}
 
 // text of the answer, or of a call of a tool.
 func (a *answer) answerToken(v jsonscan.Value) {

@@ -18,7 +18,7 @@ func visitMessage(a *answer, path []byte, v jsonscan.Value) {
 	case "id", "message.id":
 		a.name(&a.id, v)
 	case "content", "message":
-		a.shape()
+		a.shaped = true
 	case "content[].type", "content_block.type":
 		a.blockType(v.String())
 	case "content[].text", "content[].name", "content_block.name", "delta.text", "delta.partial_json":

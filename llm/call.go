@@ -82,7 +82,7 @@ func (c *call) answered(response *http.Response) {
 	c.answer = newAnswer(c.api, stream, success)
 	c.answer.hides = c.hides
 	c.answer.record(c.maxContent())
-	c.answer.onChunk, c.answer.onShape = c.recordChunk, c.admitModels
+	c.answer.onChunk = c.recordChunk
 	c.last = c.elapsed()
 	switch encoding := strings.ToLower(response.Header.Get("Content-Encoding")); encoding {
 	case "", "identity":
@@ -200,7 +200,7 @@ func (c *call) end(how ending, err error) {
 		fault = failure.Of(c.original.Context(), err)
 	}
 	c.record(c.conclude(how, fault))
-	c.answer.onChunk, c.answer.onShape = nil, nil
+	c.answer.onChunk = nil
 }
 
 // abandoned records a call whose base panicked, or ended its goroutine.

@@ -91,7 +91,7 @@ func TestOutcomeByWhatTheCallerDoes(t *testing.T) {
 		"leaving at [DONE] of a stream without usage":      {`{"model":"deepseek-flash","stream":true}`, full(), until("[DONE]"), seen{Outcome: "ok", Missing: "not_requested"}},
 		"leaving an error unread changes nothing":          {objectBody, status(500), func(*testing.T, *http.Response, context.CancelFunc) {}, refused("server_error", "500", "500")},
 		"leaving after the usage has known tokens":         {streamBody, full(), until(`"usage":{`), seen{Outcome: "ok"}},
-		"leaving after the finish reason lacks only usage": {streamBody, full(), until(`"finish_reason":"stop"`), seen{Outcome: "ok", Missing: "absent"}},
+		"leaving after the finish reason lacks only usage": {streamBody, full(), until(`"finish_reason":"stop"`), seen{Outcome: "ok", Missing: "aborted"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

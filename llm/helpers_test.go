@@ -46,7 +46,7 @@ func testBook(t testing.TB) *price.Book {
 // bookOf has the one model with these prices.
 func bookOf(t testing.TB, prices string) *price.Book {
 	t.Helper()
-	book, err := price.Parse([]byte("models: [{provider: deepseek, name: deepseek-flash, currency: USD, prices: [{from: 2026-01-01, " + prices + "}]}]"))
+	book, err := price.Parse([]byte("models: [{provider: deepseek, name: deepseek-flash, currency: USD, prices: [{from: 2000-01-01, " + prices + "}]}]"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -145,8 +145,12 @@ func (c *call) series(requestModel string) series {
 	return s
 }
 
-// admitModels is called once the provider has accepted the models.
+// admitModels lets models become attributes that the provider has accepted: an
+// answer has begun.
 func (c *call) admitModels() {
+	if !c.answer.success || !c.answer.shaped {
+		return
+	}
 	c.transport.models.admit(c.request.read().model)
 	c.transport.models.admit(deployment(c.original.URL.Path))
 	c.transport.models.admit(c.answer.model)
@@ -185,6 +189,7 @@ func (c *call) recordChunk(sinceLast time.Duration) {
 		return
 	}
 	if c.chunkOption == nil {
+		c.admitModels()
 		s := c.series(c.request.read().model)
 		c.chunkOption = c.transport.instruments.option(series{
 			api: s.api, request: s.request, response: s.response,

@@ -1,6 +1,8 @@
 package llm
 
 import (
+	"unicode/utf8"
+
 	"github.com/otelmon/toolkit/internal/bounded"
 	"github.com/otelmon/toolkit/internal/telemetry"
 )
@@ -29,7 +31,7 @@ func newAdmitted(limit int, names []string) *admitted {
 
 // admit lets the value be an attribute, unless too many are.
 func (a *admitted) admit(value string) {
-	if value != "" && len(value) <= maxName {
+	if value != "" && len(value) <= maxName && utf8.ValidString(value) {
 		a.values.Add(value, a.limit, func() struct{} { return struct{}{} })
 	}
 }

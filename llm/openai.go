@@ -17,7 +17,7 @@ func visitOpenAI(a *answer, path []byte, v jsonscan.Value) {
 	case "id":
 		a.name(&a.id, v)
 	case "choices", "data":
-		a.shape()
+		a.shaped = true
 	case "choices[]":
 		a.eventChoices = true
 	case "usage":

@@ -34,7 +34,8 @@ func (c *call) conclude(how ending, fault failure.Failure) conclusion {
 	if end.errorType != "" {
 		end.description = c.description(end.errorType, fault)
 	}
-	end.missing = c.usageMissing(&end)
+	c.admitModels()
+	end.missing = c.usageMissing(&end, how)
 	if end.counted {
 		end.cost = c.price(&end)
 	}
@@ -104,11 +105,14 @@ func (c *call) opaqueOutcome(how ending, fault failure.Failure) (outcome, errorT
 	return telemetry.OutcomeOK, ""
 }
 
-// outcomeOfStatus knows that OpenAI says 429 also where the credit is used up.
+// outcomeOfStatus knows that OpenAI says 429 also where the credit is used up,
+// and Azure 400 where its filter refuses the prompt.
 func outcomeOfStatus(status int, code string) string {
 	switch {
 	case status == http.StatusPaymentRequired, code == "insufficient_quota":
 		return telemetry.OutcomeNoBalance
+	case code == "content_filter":
+		return telemetry.OutcomeContentFilter
 	case status == http.StatusTooManyRequests:
 		return telemetry.OutcomeRateLimited
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
@@ -140,7 +144,7 @@ func (a *answer) finished() (outcome, errorType string) {
 
 // usageMissing takes the tokens, or says why there are none. Calls that were
 // not sent as a whole, or refused, take none, and so nothing is missing.
-func (c *call) usageMissing(end *conclusion) string {
+func (c *call) usageMissing(end *conclusion, how ending) string {
 	a := c.answer
 	switch unanswered := c.status == 0; {
 	case unanswered && end.facts.hash == 0, !unanswered && !a.success:
@@ -160,6 +164,8 @@ func (c *call) usageMissing(end *conclusion) string {
 		return telemetry.UsageIncomplete
 	case a.stream && !end.facts.includeUsage && c.api.asksForUsage:
 		return telemetry.UsageNotRequested
+	case a.stream && how != read && !a.ended: // after the finish reason
+		return telemetry.UsageAborted
 	}
 	return telemetry.UsageAbsent
 }

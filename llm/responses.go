@@ -22,7 +22,7 @@ func visitResponse(a *answer, path []byte, v jsonscan.Value) {
 	case "id":
 		a.name(&a.id, v)
 	case "output", "response":
-		a.shape()
+		a.shaped = true
 	case "status":
 		a.status(v.String())
 	case "incomplete_details.reason":
