@@ -182,7 +182,9 @@ func (c *call) findRetry(end *conclusion, now time.Time) {
 		end.retried = true
 	}
 	if c.resent > 0 {
-		end.repeated, _ = c.transport.successes.take(key, c.start)
+		if before, ok := c.transport.successes.take(key, c.start); ok {
+			end.repeated = before
+		}
 	}
 	ended := attempt{ended: now, until: now.Add(retryWindow + c.retryAfter), tokens: end.tokens, cost: end.cost}
 	switch {

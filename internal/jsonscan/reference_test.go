@@ -63,7 +63,7 @@ func chunks(input []byte, size int) [][]byte {
 }
 
 const (
-	limitDepth = 1000
+	limitDepth = 10_000
 	limitPath  = 512
 	limitKey   = 64
 )

@@ -19,7 +19,7 @@ const (
 	defaultMaxText = 256
 	maxKey         = 64
 	maxPath        = 512
-	maxDepth       = 1000
+	maxDepth       = 10_000
 )
 
 // state is what the scanner is in the middle of, or expects next.
@@ -66,7 +66,7 @@ type Scanner struct {
 	offset    int64 // since Reset, of the first byte that is not read
 
 	path   path
-	levels [(maxDepth + 63) / 64]uint64 // a bit for each level: it is an array
+	levels []uint64 // a bit for each level: it is an array
 	depth  int
 
 	// The value or key that is read.
@@ -94,7 +94,7 @@ func (s *Scanner) Write(p []byte) (int, error) {
 func (s *Scanner) Reset() {
 	*s = Scanner{
 		Visit: s.Visit, MaxText: s.MaxText,
-		path: path{text: s.path.text[:0], sizes: s.path.sizes[:0]}, kept: s.kept[:0],
+		path: path{text: s.path.text[:0], sizes: s.path.sizes[:0]}, levels: s.levels[:0], kept: s.kept[:0],
 	}
 }
 
@@ -257,6 +257,9 @@ func (s *Scanner) open(kind Kind, next state) {
 		return
 	}
 	word, bit := s.depth/64, uint64(1)<<(s.depth%64)
+	if word == len(s.levels) {
+		s.levels = append(s.levels, 0)
+	}
 	s.levels[word] &^= bit
 	if kind == Array {
 		s.levels[word] |= bit
