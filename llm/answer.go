@@ -2,10 +2,12 @@ package llm
 
 import (
 	"bytes"
+	"slices"
 	"time"
 
 	"github.com/otelmon/toolkit/internal/jsonscan"
 	"github.com/otelmon/toolkit/internal/sse"
+	"github.com/otelmon/toolkit/internal/telemetry"
 )
 
 const (
@@ -14,8 +16,10 @@ const (
 	maxEvent = 1 << 20
 	// maxName bounds the names of models, IDs and reasons.
 	maxName = 256
-	// maxFinishReasons is how many choices are looked at.
+	// maxFinishReasons is how many different ones are kept.
 	maxFinishReasons = 8
+	// maxChoices is how many an answer is expected to have at most.
+	maxChoices = 1024
 )
 
 // answer is what is learnt of an answer while its body passes by. It keeps
@@ -33,7 +37,8 @@ type answer struct {
 	token     time.Duration // first of any kind
 	answered  time.Duration // first that is not of reasoning
 	lastChunk time.Duration
-	waited    bool                          // the server said that it is not ready yet
+	waited    time.Duration                 // the last time when the server said that it is not ready yet
+	doneAt    time.Duration                 // the answer was complete
 	onChunk   func(sinceLast time.Duration) // each but the first; may be nil
 
 	plain                    plainChunk
@@ -41,21 +46,22 @@ type answer struct {
 	hidden                   []span
 	eventUsage, eventChoices bool // what the last event had
 
-	model, id     string
-	finish        []string
-	errorCode     string
-	text          []byte // of the completion, up to maxText
-	maxText       int
-	usage         usage
-	shaped        bool   // something in it is of the API's answers
-	event         string // type of the event, where the API has types
-	content       bool   // text, a call of a tool, or data
-	reasoned      bool
-	usageCame     bool // as far as it goes: not the preliminary one of a stream
-	ended         bool // by the mark of the API
-	failed        bool // an error in it
-	malformed     bool
-	skippedEvents bool // too large to be looked into
+	model, id         string
+	finish            []string // different ones
+	finishes, choices int
+	errorCode         string
+	text              []byte // of the completion, up to maxText
+	maxText           int
+	usage             usage
+	shaped            bool   // something in it is of the API's answers
+	event             string // type of the event, where the API has types
+	content           bool   // text, a call of a tool, or data
+	reasoned          bool
+	usageCame         bool // as far as it goes: not the preliminary one of a stream
+	ended             bool // by the mark of the API
+	failed            bool // an error in it
+	malformed         bool
+	skippedEvents     bool // too large to be looked into
 }
 
 func newAnswer(a *api, stream, success bool) *answer {
@@ -79,15 +85,22 @@ func (a *answer) write(p []byte, now time.Duration) {
 	a.now = now
 	if a.stream {
 		_, _ = a.events.Write(p) // never fails
-		return
+	} else {
+		a.writeDocument(p)
 	}
-	_, _ = a.json.Write(p)
+	if a.doneAt == 0 && (a.ended || !a.stream && a.complete()) {
+		a.doneAt = now
+	}
+}
+
+func (a *answer) writeDocument(p []byte) {
+	_, _ = a.json.Write(p) // never fails
 	switch {
 	case a.first != 0:
 	case a.json.Blank():
-		a.waited = true
+		a.waited = a.now
 	default:
-		a.first = now
+		a.first = a.now
 	}
 	a.malformed = a.json.Malformed()
 }
@@ -102,12 +115,26 @@ func (a *answer) close() {
 // complete reports whether all of the answer was there that matters.
 func (a *answer) complete() bool {
 	if a.stream {
-		return a.ended || len(a.finish) > 0
+		return a.ended || a.finishes > 0 && a.finishes >= a.choices
 	}
 	return a.json.Documents() > 0
 }
 
-func (a *answer) onComment() { a.waited = a.waited || a.first == 0 }
+// queued returns how long the server said that the answer was not ready: of a
+// stream until the first event, where there was one, else until it said so last,
+// since a document comes when it is written to its end.
+func (a *answer) queued() time.Duration {
+	if a.stream && a.first != 0 {
+		return a.first
+	}
+	return a.waited
+}
+
+func (a *answer) onComment() {
+	if a.first == 0 {
+		a.waited = a.now
+	}
+}
 
 func (a *answer) onEvent(e sse.Event) {
 	if e.TooLarge {
@@ -180,9 +207,45 @@ func (a *answer) reasoningToken(v jsonscan.Value) {
 	}
 }
 
+// finishReason takes why a choice ended. Some gateways have "" in all chunks
+// before the last.
 func (a *answer) finishReason(v jsonscan.Value) {
-	if v.Kind == jsonscan.String && len(a.finish) < maxFinishReasons {
-		a.finish = append(a.finish, v.String())
+	if v.Kind != jsonscan.String || v.Size == 0 || string(v.Text) == "null" {
+		return
+	}
+	a.finishes++
+	if reason := term(v); len(a.finish) < maxFinishReasons && !slices.Contains(a.finish, reason) {
+		a.finish = append(a.finish, reason)
+	}
+}
+
+// choice takes the index of one.
+func (a *answer) choice(v jsonscan.Value) {
+	if n, ok := v.Int(); ok && n >= 0 && n < maxChoices {
+		a.choices = max(a.choices, int(n)+1)
+	}
+}
+
+// term returns a word of an API, or _OTHER for what may be anything: gateways
+// quote what they were sent.
+func term(v jsonscan.Value) string {
+	const maxTerm = 64
+	if v.Kind != jsonscan.String || v.Size == 0 || v.Size > maxTerm {
+		return telemetry.Other
+	}
+	for _, c := range v.Text {
+		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+		if !letter && c != '_' && c != '-' && c != '.' {
+			return telemetry.Other
+		}
+	}
+	return string(v.Text)
+}
+
+// code takes what an error calls itself.
+func (a *answer) code(v jsonscan.Value) {
+	if v.Kind == jsonscan.String && a.errorCode == "" {
+		a.errorCode = term(v)
 	}
 }
 

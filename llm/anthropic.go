@@ -30,7 +30,7 @@ func visitMessage(a *answer, path []byte, v jsonscan.Value) {
 	case "error":
 		a.fault(v)
 	case "error.type":
-		a.name(&a.errorCode, v)
+		a.code(v)
 	default:
 		came := a.usageCame
 		a.visitUsage(path, "message.usage.", v)

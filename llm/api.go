@@ -14,6 +14,8 @@ type api struct {
 	name, operation string
 	// asksForUsage tells that streams have usage only if asked for.
 	asksForUsage bool
+	// endMark is in what ends a stream, and in little else.
+	endMark []byte
 	// visit takes what a JSON document tells: the answer, or one event of it.
 	visit func(a *answer, path []byte, v jsonscan.Value)
 	// event takes one event of a stream.
@@ -101,10 +103,10 @@ func isJSON(contentType string) bool {
 }
 
 var (
-	chatCompletions = api{telemetry.APIChatCompletions, telemetry.OperationChat, true, visitOpenAI, openAIEvent}
-	textCompletions = api{telemetry.APICompletions, telemetry.OperationTextCompletion, true, visitOpenAI, openAIEvent}
-	fillInMiddle    = api{telemetry.APIFIM, telemetry.OperationTextCompletion, true, visitOpenAI, openAIEvent}
-	embeddings      = api{telemetry.APIEmbeddings, telemetry.OperationEmbeddings, false, visitOpenAI, openAIEvent}
-	responses       = api{telemetry.APIResponses, telemetry.OperationChat, false, visitResponse, responseEvent}
-	messages        = api{telemetry.APIMessages, telemetry.OperationChat, false, visitMessage, messageEvent}
+	chatCompletions = api{telemetry.APIChatCompletions, telemetry.OperationChat, true, []byte("[DONE]"), visitOpenAI, openAIEvent}
+	textCompletions = api{telemetry.APICompletions, telemetry.OperationTextCompletion, true, []byte("[DONE]"), visitOpenAI, openAIEvent}
+	fillInMiddle    = api{telemetry.APIFIM, telemetry.OperationTextCompletion, true, []byte("[DONE]"), visitOpenAI, openAIEvent}
+	embeddings      = api{telemetry.APIEmbeddings, telemetry.OperationEmbeddings, false, []byte("[DONE]"), visitOpenAI, openAIEvent}
+	responses       = api{telemetry.APIResponses, telemetry.OperationChat, false, []byte(`"status"`), visitResponse, responseEvent}
+	messages        = api{telemetry.APIMessages, telemetry.OperationChat, false, []byte("message_stop"), visitMessage, messageEvent}
 )

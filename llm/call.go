@@ -1,6 +1,7 @@
 package llm
 
 import (
+	"bytes"
 	"context"
 	"hash/maphash"
 	"io"
@@ -19,18 +20,20 @@ import (
 
 // call is one attempt to call an API, and what is recorded of it.
 type call struct {
-	transport *transport
-	original  *http.Request
-	api       *api
-	target    *target
-	caller    string
-	start     time.Time
-	ctx       context.Context //nolint:containedctx // with the span
-	span      trace.Span
-	resent    int // how often the client says that it tried before
-	request   *request
-	hides     bool // the event with the usage, for which the client did not ask
-	returned  bool // base did, neither by a panic nor by runtime.Goexit
+	transport    *transport
+	original     *http.Request
+	api          *api
+	target       *target
+	caller       string
+	model        string // that was asked for, as far as it is known with the beginning of the body
+	start        time.Time
+	ctx          context.Context //nolint:containedctx // with the span
+	span         trace.Span
+	resent       int  // how often the client says that it tried before
+	tellsRetries bool // the client says that
+	request      *request
+	hides        bool // the event with the usage, for which the client did not ask
+	returned     bool // base did, neither by a panic nor by runtime.Goexit
 
 	reading     atomic.Int32 // somebody is in Read
 	mu          sync.Mutex   // guards what follows
@@ -49,27 +52,53 @@ type call struct {
 	ended       bool
 }
 
-func (t *transport) begin(r *http.Request, api *api) *call {
-	c := &call{transport: t, original: r, api: api, target: t.targets.of(r.URL), start: time.Now()}
-	if t.cfg.Caller != nil {
-		c.caller = t.cfg.Caller(r)
-		t.callers.admit(c.caller)
-		c.caller = t.callers.label(c.caller)
+// prepare makes the request to be sent out of a copy of the original. It reports
+// false when it turns out to be no call: where a path alone says little, there
+// has to be a model.
+func (c *call) prepare(out *http.Request) bool {
+	cfg := &c.transport.cfg
+	c.request = newRequest(cfg.Memory.hashSeed(), max(cfg.Content.MaxBytes, 0))
+	include := cfg.IncludeUsage && c.api.asksForUsage && out.Header.Get("Content-Encoding") == ""
+	limit := maxAhead
+	if include {
+		limit = maxIncludeBody + 1 // to see whether there is more
 	}
-	c.resent, _ = strconv.Atoi(r.Header.Get("X-Stainless-Retry-Count"))
-	c.startSpan()
-	c.request = newRequest(t.seed, c.maxContent(), c.modelKnown)
-	c.activate(deployment(r.URL.Path))
-	return c
+	body := c.request.attach(out, limit, include)
+	c.model = c.request.facts.model
+	if c.model == "" {
+		c.model = deployment(out.URL.Path)
+	}
+	complete := body == nil || body.all()
+	if c.model == "" && complete && c.api != &chatCompletions {
+		return false
+	}
+	c.request.onModel = c.modelKnown
+	if include && body != nil && complete {
+		content, changed := withUsage(body.ahead, c.request.read())
+		if c.hides = changed; changed {
+			body.replace(out, content)
+		}
+	}
+	narrowEncodings(out, c.hides)
+	return true
 }
 
-// prepare makes the request to be sent out of a copy of the original.
-func (c *call) prepare(out *http.Request) {
-	if c.transport.cfg.IncludeUsage && c.api.asksForUsage {
-		c.hides = includeUsage(out)
+func (c *call) begin() {
+	c.caller = c.transport.callerOf(c.original)
+	retries, err := strconv.Atoi(c.original.Header.Get("X-Stainless-Retry-Count"))
+	c.resent, c.tellsRetries = max(retries, 0), err == nil
+	c.startSpan()
+	c.activate()
+}
+
+// callerOf returns what Config.Caller says. What it panics with is no reason for
+// the call to fail.
+func (t *transport) callerOf(r *http.Request) (caller string) {
+	if t.cfg.Caller == nil {
+		return ""
 	}
-	c.request.attach(out)
-	narrowEncodings(out, c.hides)
+	defer func() { _ = recover() }()
+	return t.cfg.Caller(r)
 }
 
 // answered takes the header of the response, and has the body looked into.
@@ -81,7 +110,7 @@ func (c *call) answered(response *http.Response) {
 	stream := success && isEventStream(response.Header.Get("Content-Type"))
 	c.answer = newAnswer(c.api, stream, success)
 	c.answer.hides = c.hides
-	c.answer.record(c.maxContent())
+	c.answer.record(max(c.transport.cfg.Content.MaxBytes, 0))
 	c.answer.onChunk = c.recordChunk
 	c.last = c.elapsed()
 	switch encoding := strings.ToLower(response.Header.Get("Content-Encoding")); encoding {
@@ -118,9 +147,12 @@ func (c *call) received(p []byte, err error) {
 	switch {
 	case c.opaque || len(p) == 0:
 	case c.ended && !c.hides: // who reads on must not see what is hidden
-	case c.hides || !c.answer.known() || !c.waiting.add(p, c.last):
+	case c.hides || !c.answer.known() || bytes.Contains(p, c.api.endMark) || !c.waiting.add(p, c.last):
 		c.waiting.drain(c.look)
 		c.look(p, c.last)
+	}
+	if c.answer.doneAt != 0 {
+		c.deactivate()
 	}
 	c.mu.Unlock()
 	switch err {
@@ -158,7 +190,7 @@ func (c *call) watch() {
 		}
 		c.mu.Unlock()
 		if left <= 0 {
-			c.end(closed, nil)
+			c.end(forgotten, nil)
 		}
 	})
 }
@@ -167,17 +199,31 @@ func (c *call) watch() {
 type ending int
 
 const (
-	read   ending = iota // to the end
-	closed               // by the caller, before that
-	failed               // by an error, of the request or of its body
+	read      ending = iota // to the end
+	closed                  // by the caller, before that
+	forgotten               // nobody reads any more
+	failed                  // by an error, of the request or of its body
 )
 
 // end records the call, once.
 func (c *call) end(how ending, err error) {
+	var fault failure.Failure
+	if err != nil {
+		fault = failure.Of(c.original.Context(), err)
+	}
+	if end, ok := c.conclude(how, fault); ok {
+		c.record(end)
+		c.recordSpan(end)
+	}
+}
+
+// conclude returns what there is to say of the call. It reports false but the
+// first time.
+func (c *call) conclude(how ending, fault failure.Failure) (conclusion, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.ended {
-		return
+		return conclusion{}, false
 	}
 	c.ended = true
 	if c.idle != nil {
@@ -195,12 +241,8 @@ func (c *call) end(how ending, err error) {
 		c.answer.close()
 	}
 	c.deactivate()
-	var fault failure.Failure
-	if err != nil {
-		fault = failure.Of(c.original.Context(), err)
-	}
-	c.record(c.conclude(how, fault))
 	c.answer.onChunk = nil
+	return c.conclusion(how, fault), true
 }
 
 // abandoned records a call whose base panicked, or ended its goroutine.
@@ -217,9 +259,9 @@ func (c *call) key(body uint64) uint64 {
 		return 0
 	}
 	var h maphash.Hash
-	h.SetSeed(c.transport.seed)
+	h.SetSeed(c.transport.cfg.Memory.hashSeed())
 	for _, part := range []string{
-		c.original.URL.Host, c.original.URL.Path, c.original.Header.Get("Authorization"),
+		c.original.URL.Host, c.original.URL.Path, c.original.URL.RawQuery, c.original.Header.Get("Authorization"),
 		c.original.Header.Get("X-Api-Key"), c.original.Header.Get("Api-Key"),
 	} {
 		_, _ = h.WriteString(part)

@@ -36,8 +36,8 @@ func TestUsageIsAskedFor(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ path, body, want string }{
 		"without options":               {chat, `{"stream":true,"model":"m"}`, `{"stream_options":{"include_usage":true},"stream":true,"model":"m"}`},
-		"of a text completion":          {text, `{"stream":true}`, `{"stream_options":{"include_usage":true},"stream":true}`},
-		"of a completion in the middle": {"/beta/completions", `{"stream":true}`, `{"stream_options":{"include_usage":true},"stream":true}`},
+		"of a text completion":          {text, `{"stream":true,"model":"m"}`, `{"stream_options":{"include_usage":true},"stream":true,"model":"m"}`},
+		"of a completion in the middle": {"/beta/completions", `{"stream":true,"model":"m"}`, `{"stream_options":{"include_usage":true},"stream":true,"model":"m"}`},
 		"with options that are null":    {chat, `{"stream":true,"stream_options":null}`, `{"stream":true,"stream_options":{"include_usage":true}}`},
 		"with empty options":            {chat, `{"stream":true,"stream_options":{}}`, `{"stream":true,"stream_options":{"include_usage":true}}`},
 		"with blank options":            {chat, `{"stream":true,"stream_options":{ ` + "\n" + ` }}`, `{"stream":true,"stream_options":{"include_usage":true ` + "\n" + ` }}`},
@@ -59,8 +59,8 @@ func TestUsageIsAskedFor(t *testing.T) {
 		"not of two documents":          {chat, `{"stream":true}{"stream":true}`, ""},
 		"not with options of no kind":   {chat, `{"stream":true,"stream_options":7}`, ""},
 		"not with a usage of no kind":   {chat, `{"stream":true,"stream_options":{"include_usage":"no"}}`, ""},
-		"not of responses":              {responses, `{"stream":true}`, ""},
-		"not of messages":               {messages, `{"stream":true}`, ""},
+		"not of responses":              {responses, `{"stream":true,"model":"m"}`, ""},
+		"not of messages":               {messages, `{"stream":true,"model":"m"}`, ""},
 		"not of more than 8 MiB":        {chat, `{"stream":true,"prompt":"` + strings.Repeat("a", 8<<20) + `"}`, ""},
 		"of just 8 MiB": {
 			chat, `{"stream":true,"p":"` + strings.Repeat("a", 8<<20-22) + `"}`,
@@ -205,7 +205,7 @@ func TestUsageInACompressedAnswerIsShown(t *testing.T) {
 	}
 }
 
-func TestHidingTheUsageDelaysNoEvent(t *testing.T) {
+func TestHidingTheUsageDelaysNoWholeEvent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newSDK()
@@ -233,7 +233,7 @@ func TestHidingTheUsageDelaysNoEvent(t *testing.T) {
 				break
 			}
 		}
-		want := append(append([]at(nil), sent[:4]...), sent[5:]...)
+		want := append([]at{sent[0], {3 * second, stream(textChunk)}, sent[3]}, sent[5:]...)
 		if diff := cmp.Diff(want, got, cmp.AllowUnexported(at{})); diff != "" {
 			t.Errorf("(-sent +read)\n%s", diff)
 		}

@@ -29,7 +29,7 @@ func newInstruments(provider metric.MeterProvider) instruments {
 		duration:     m.seconds(telemetry.GenAIOperationDuration, "Duration of calls of LLM APIs, to the end of the answer."),
 		firstChunk:   m.seconds(telemetry.GenAIFirstChunk, "Time until the first event of a stream."),
 		outputChunk:  m.seconds(telemetry.GenAIOutputChunk, "Time from one event of a stream to the next."),
-		queue:        m.seconds(telemetry.LLMQueueDuration, "Time until the answer begins, where the server says meanwhile that it is not ready."),
+		queue:        m.seconds(telemetry.LLMQueueDuration, "Time in which the server said that the answer is not ready, where it says so."),
 		firstToken:   m.seconds(telemetry.LLMFirstToken, "Time until the first token of a stream, reasoning included."),
 		firstAnswer:  m.seconds(telemetry.LLMFirstAnswer, "Time until the first token of a stream that is not reasoning."),
 		tokenUsage:   m.tokens(telemetry.GenAITokenUsage, "Tokens of a call by type, cached ones and reasoning included."),
@@ -136,41 +136,46 @@ func (in *instruments) option(s series) metric.MeasurementOption {
 	})
 }
 
-// series returns the one that the call belongs to.
-func (c *call) series(requestModel string) series {
-	s := series{api: c.api, target: c.target, request: c.transport.models.label(requestModel)}
-	if c.answer != nil {
-		s.response = c.transport.models.label(c.answer.model)
-	}
-	return s
+// series returns the one of calls with these models.
+func (c *call) series(requestModel, responseModel string) series {
+	label := c.transport.models.label
+	return series{api: c.api, target: c.target, request: label(requestModel), response: label(responseModel)}
 }
 
-// admitModels lets models become attributes that the provider has accepted: an
-// answer has begun.
-func (c *call) admitModels() {
-	if !c.answer.success || !c.answer.shaped {
+// admit lets the models, and the caller, become attributes once the provider has
+// accepted them: an answer has begun.
+func (c *call) admit(requestModel string) {
+	if !c.answer.success {
 		return
 	}
-	c.transport.models.admit(c.request.read().model)
-	c.transport.models.admit(deployment(c.original.URL.Path))
-	c.transport.models.admit(c.answer.model)
+	c.transport.callers.admit(c.caller)
+	if c.answer.shaped {
+		c.transport.models.admit(requestModel)
+		c.transport.models.admit(c.answer.model)
+	}
 }
 
 // activate counts the call among those that have not ended.
-func (c *call) activate(model string) {
-	c.active = c.transport.instruments.option(c.series(model))
+func (c *call) activate() {
+	c.active = c.transport.instruments.option(c.series(c.model, ""))
 	c.transport.instruments.active.Add(c.ctx, 1, c.active)
 }
 
-func (c *call) deactivate() { c.transport.instruments.active.Add(c.ctx, -1, c.active) }
+func (c *call) deactivate() {
+	if c.active != nil {
+		c.transport.instruments.active.Add(c.ctx, -1, c.active)
+		c.active = nil
+	}
+}
 
 // modelKnown counts the call with its model from now on.
 func (c *call) modelKnown(model string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.ended {
+	c.model = model
+	if c.active != nil {
 		c.deactivate()
-		c.activate(model)
+		c.activate()
 	}
 }
 
@@ -189,8 +194,8 @@ func (c *call) recordChunk(sinceLast time.Duration) {
 		return
 	}
 	if c.chunkOption == nil {
-		c.admitModels()
-		s := c.series(c.request.read().model)
+		c.admit(c.model)
+		s := c.series(c.model, c.answer.model)
 		c.chunkOption = c.transport.instruments.option(series{
 			api: s.api, request: s.request, response: s.response,
 			more: [4]label{{telemetry.GenAIProvider, c.target.provider}},
@@ -201,17 +206,17 @@ func (c *call) recordChunk(sinceLast time.Duration) {
 
 // record records the call at its end.
 func (c *call) record(end conclusion) {
-	in, base := &c.transport.instruments, c.series(end.facts.model)
-	in.duration.Record(c.ctx, c.elapsed().Seconds(), in.option(base.with(label{telemetry.ErrorType, end.errorType})))
-	c.recordMilestones(base)
-	calls := base.with(label{telemetry.LLMCaller, c.caller})
+	in, base := &c.transport.instruments, c.series(end.facts.model, end.answer.model)
+	in.duration.Record(c.ctx, end.duration.Seconds(), in.option(base.with(label{telemetry.ErrorType, end.errorType})))
+	c.recordMilestones(base, end.answer)
+	calls := base.with(label{telemetry.LLMCaller, c.transport.callers.label(c.caller)})
 	outcome := label{telemetry.LLMOutcome, end.outcome}
 	kind := telemetry.AttemptFirst
 	if end.retried {
 		kind = telemetry.AttemptRetry
 	}
 	in.attempts.Add(c.ctx, 1, in.option(calls.with(outcome, label{telemetry.LLMAttempt, kind})))
-	in.size.Add(c.ctx, c.bytes, in.option(calls.with(outcome)))
+	in.size.Add(c.ctx, end.size, in.option(calls.with(outcome)))
 	if end.missing != "" {
 		in.usageMissing.Add(c.ctx, 1, in.option(calls.with(label{telemetry.LLMReason, end.missing})))
 	}
@@ -219,15 +224,14 @@ func (c *call) record(end conclusion) {
 		c.recordUsage(base, end)
 		c.recordTokens(calls, end)
 	}
-	c.recordWaste(calls, end.repeated.tokens, end.repeated.cost, telemetry.WasteRetried)
-	c.recordSpan(end)
+	c.recordWaste(calls, end.repeated, telemetry.WasteRetried)
 }
 
 // recordMilestones records the times of an answer, as far as it came.
-func (c *call) recordMilestones(base series) {
-	in, a, option := &c.transport.instruments, c.answer, c.transport.instruments.option(base)
-	if a.waited && a.first != 0 {
-		in.queue.Record(c.ctx, a.first.Seconds(), option)
+func (c *call) recordMilestones(base series, a *answer) {
+	in, option := &c.transport.instruments, c.transport.instruments.option(base)
+	if a.waited != 0 {
+		in.queue.Record(c.ctx, a.queued().Seconds(), option)
 	}
 	if !a.stream {
 		return
@@ -269,16 +273,16 @@ func (c *call) recordTokens(base series, end conclusion) {
 		}
 	}
 	if end.errorType != "" {
-		c.recordWaste(base, end.tokens, end.cost, end.outcome)
+		c.recordWaste(base, spent{end.tokens, end.cost}, end.outcome)
 	}
 }
 
-func (c *call) recordWaste(base series, t tokens, spent cost, why string) {
+func (c *call) recordWaste(base series, took spent, why string) {
 	in, reason := &c.transport.instruments, label{telemetry.LLMReason, why}
-	if n := t.input() + t.output(); n > 0 {
+	if n := took.tokens.input() + took.tokens.output(); n > 0 {
 		in.wastedTokens.Add(c.ctx, n, in.option(base.with(reason)))
 	}
-	if spent.known {
-		in.wastedCost.Add(c.ctx, spent.total, in.option(base.with(reason, label{telemetry.LLMCurrency, spent.currency})))
+	if took.cost.known {
+		in.wastedCost.Add(c.ctx, took.cost.total, in.option(base.with(reason, label{telemetry.LLMCurrency, took.cost.currency})))
 	}
 }

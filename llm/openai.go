@@ -24,12 +24,14 @@ func visitOpenAI(a *answer, path []byte, v jsonscan.Value) {
 		a.eventUsage = v.Kind == jsonscan.Object
 	case "data[].embedding":
 		a.content = true
+	case "choices[].index":
+		a.choice(v)
 	case "choices[].finish_reason":
 		a.finishReason(v)
 	case "error":
 		a.fault(v)
 	case "error.code", "error.type":
-		a.name(&a.errorCode, v)
+		a.code(v)
 	default:
 		a.visitChoice(path, v)
 		a.visitUsage(path, "usage.", v)
@@ -68,7 +70,7 @@ func openAIEvent(a *answer, e sse.Event) {
 		a.ended = true
 		return
 	case a.known() && a.plain.is(e.Data):
-	case a.known() && !hasNews(e.Data):
+	case a.known() && a.firstChoice(e.Data) && !hasNews(e.Data):
 		a.plausible(e.Data)
 		a.plain.learn(e.Data)
 	default:
@@ -76,6 +78,13 @@ func openAIEvent(a *answer, e sse.Event) {
 		a.hide(e)
 	}
 	a.chunk()
+}
+
+// firstChoice reports whether a chunk is of the first choice alone, as nearly all
+// are. Others may be of a choice that was not seen yet.
+func (a *answer) firstChoice(data []byte) bool {
+	_, rest, found := bytes.Cut(data, []byte(`"index"`))
+	return !found || bytes.HasPrefix(bytes.TrimLeft(rest, ": "), []byte("0")) && !bytes.Contains(rest, []byte(`"index"`))
 }
 
 // plainChunk is a chunk of mere text without the text: what all such chunks of
@@ -117,7 +126,7 @@ func hasNews(data []byte) bool {
 	return told(data, `"finish_reason"`) || told(data, `"usage"`) || bytes.Contains(data, []byte(`"error"`))
 }
 
-// told reports whether the key may have a value that is not null.
+// told reports whether the key may have a value that says something.
 func told(data []byte, key string) bool {
 	for {
 		_, rest, found := bytes.Cut(data, []byte(key))
@@ -125,7 +134,7 @@ func told(data []byte, key string) bool {
 			return false
 		}
 		value := bytes.TrimLeft(rest, ": \t\r\n")
-		if !bytes.HasPrefix(value, []byte("null")) {
+		if !bytes.HasPrefix(value, []byte("null")) && !bytes.HasPrefix(value, []byte(`""`)) {
 			return true
 		}
 		data = value

@@ -3,7 +3,6 @@ package llm
 import (
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/otelmon/toolkit/internal/failure"
@@ -13,6 +12,9 @@ import (
 // conclusion is what there is to say of a call at its end.
 type conclusion struct {
 	facts       facts
+	answer      *answer // as it was then
+	duration    time.Duration
+	size        int64 // of the body, as it was read
 	outcome     string
 	errorType   string // empty: none
 	description string // of the error, for the span
@@ -21,20 +23,27 @@ type conclusion struct {
 	counted     bool   // tokens are known
 	missing     string // why they are not; empty where none are to be expected
 	cost        cost
-	repeated    attempt // one that was complete, and asked for again all the same
+	repeated    spent // by one that was complete, and asked for again all the same
 }
 
-// conclude is called with the lock held.
-func (c *call) conclude(how ending, fault failure.Failure) conclusion {
-	end := conclusion{facts: c.request.read()}
+// conclusion is called with the lock held.
+func (c *call) conclusion(how ending, fault failure.Failure) conclusion {
+	seen := *c.answer
+	end := conclusion{facts: c.request.read(), answer: &seen, size: c.bytes, duration: c.elapsed()}
 	if end.facts.model == "" {
-		end.facts.model = deployment(c.original.URL.Path)
+		end.facts.model = c.model
+	}
+	switch {
+	case seen.doneAt != 0:
+		end.duration = seen.doneAt
+	case how == forgotten:
+		end.duration = c.last
 	}
 	end.outcome, end.errorType = c.outcome(how, fault)
 	if end.errorType != "" {
 		end.description = c.description(end.errorType, fault)
 	}
-	c.admitModels()
+	c.admit(end.facts.model)
 	end.missing = c.usageMissing(&end, how)
 	if end.counted {
 		end.cost = c.price(&end)
@@ -50,7 +59,7 @@ func (c *call) description(errorType string, fault failure.Failure) string {
 	case fault.ErrorType() != "":
 		return fault.Error()
 	case c.answer.errorCode != "":
-		return strings.ToValidUTF8(c.answer.errorCode, "\uFFFD")
+		return c.answer.errorCode
 	}
 	return errorType
 }
@@ -59,6 +68,8 @@ func (c *call) description(errorType string, fault failure.Failure) string {
 func (c *call) outcome(how ending, fault failure.Failure) (outcome, errorType string) {
 	a := c.answer
 	switch {
+	case c.status == 0 && c.request.failed.Load():
+		return telemetry.OutcomeAborted, telemetry.ErrorCanceled
 	case c.status == 0:
 		return withoutAnswer(how, fault)
 	case !a.success:
@@ -77,7 +88,7 @@ func (c *call) outcome(how ending, fault failure.Failure) (outcome, errorType st
 
 func withoutAnswer(how ending, fault failure.Failure) (outcome, errorType string) {
 	switch errorType = fault.ErrorType(); {
-	case how == closed || errorType == telemetry.ErrorCanceled:
+	case how == closed, how == forgotten, errorType == telemetry.ErrorCanceled:
 		return telemetry.OutcomeAborted, telemetry.ErrorCanceled
 	case errorType == telemetry.ErrorTimeout:
 		return telemetry.OutcomeTimeout, errorType
@@ -111,7 +122,7 @@ func outcomeOfStatus(status int, code string) string {
 	switch {
 	case status == http.StatusPaymentRequired, code == "insufficient_quota":
 		return telemetry.OutcomeNoBalance
-	case code == "content_filter":
+	case code == "content_filter" && status < http.StatusInternalServerError:
 		return telemetry.OutcomeContentFilter
 	case status == http.StatusTooManyRequests:
 		return telemetry.OutcomeRateLimited
@@ -162,7 +173,7 @@ func (c *call) usageMissing(end *conclusion, how ending) string {
 		return telemetry.UsageAborted
 	case !a.complete() || a.failed || a.malformed || end.outcome == telemetry.OutcomeTimeout:
 		return telemetry.UsageIncomplete
-	case a.stream && !end.facts.includeUsage && c.api.asksForUsage:
+	case a.stream && !end.facts.includeUsage && !c.hides && c.api.asksForUsage:
 		return telemetry.UsageNotRequested
 	case a.stream && how != read && !a.ended: // after the finish reason
 		return telemetry.UsageAborted
@@ -171,26 +182,26 @@ func (c *call) usageMissing(end *conclusion, how ending) string {
 }
 
 // findRetry tells whether this attempt is one after another, and remembers it
-// for the next.
+// for the next. What the client says of that is true; else the same request
+// after a failure is a retry.
 func (c *call) findRetry(end *conclusion, now time.Time) {
 	end.retried = c.resent > 0
 	key := c.key(end.facts.hash)
 	if key == 0 {
 		return
 	}
-	if _, ok := c.transport.failures.take(key, c.start); ok {
+	memory := c.transport.cfg.Memory
+	if _, ok := memory.failures.take(key, c.start); ok && !c.tellsRetries {
 		end.retried = true
 	}
 	if c.resent > 0 {
-		if before, ok := c.transport.successes.take(key, c.start); ok {
-			end.repeated = before
-		}
+		end.repeated, _ = memory.successes.take(key, c.start)
 	}
-	ended := attempt{ended: now, until: now.Add(retryWindow + c.retryAfter), tokens: end.tokens, cost: end.cost}
+	took := spent{end.tokens, end.cost}
 	switch {
 	case end.errorType != "":
-		c.transport.failures.remember(key, ended)
+		memory.failures.remember(key, now, c.retryAfter, took)
 	case end.counted:
-		c.transport.successes.remember(key, ended)
+		memory.successes.remember(key, now, 0, took)
 	}
 }

@@ -2,10 +2,9 @@ package llm
 
 import (
 	"hash/maphash"
-	"io"
-	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 
 	"github.com/otelmon/toolkit/internal/jsonscan"
 )
@@ -14,12 +13,16 @@ import (
 type request struct {
 	seed       maphash.Seed
 	maxContent int
-	onModel    func(model string) // once it is known
+	onModel    func(model string) // once it is known, if not before
 
-	mu      sync.Mutex
-	scanner jsonscan.Scanner
-	hash    maphash.Hash
-	facts   facts
+	failed atomic.Bool // reading the body failed, which is the caller's fault
+	unsent atomic.Bool // some of what was read is not sent yet
+
+	mu         sync.Mutex
+	generation int
+	scanner    jsonscan.Scanner
+	hash       maphash.Hash
+	facts      facts
 }
 
 // facts are what a request's body says, as far as it was read.
@@ -28,6 +31,7 @@ type facts struct {
 	stream, includeUsage bool
 	maxTokens            int64   // 0: not told
 	temperature, topP    float64 // negative: not told
+	complete             bool    // all of the body was read
 	hash                 uint64  // of the whole body; 0 until all of it was sent
 	content              []byte
 	options, inclusion   place // of stream_options, and of include_usage in it
@@ -39,77 +43,40 @@ type place struct {
 	offset int64
 }
 
-func newRequest(seed maphash.Seed, maxContent int, onModel func(string)) *request {
-	r := &request{seed: seed, maxContent: maxContent, onModel: onModel}
+func newRequest(seed maphash.Seed, maxContent int) *request {
+	r := &request{seed: seed, maxContent: maxContent}
 	r.scanner.Visit = r.visit
 	r.scanner.MaxText = maxName
 	r.reset()
 	return r
 }
 
-func (r *request) reset() {
+// reset starts anew, as with a body that is sent once more. It returns the
+// generation of what is to be looked at from now on.
+func (r *request) reset() int {
 	r.scanner.Reset()
 	r.hash.SetSeed(r.seed)
 	r.facts = facts{model: r.facts.model, temperature: -1, topP: -1}
+	r.generation++
+	return r.generation
 }
 
-// attach has the body of out read by the way. A body that base asks for once
-// more starts anew.
-func (r *request) attach(out *http.Request) {
-	if out.Body == nil || out.Body == http.NoBody {
-		return
-	}
-	out.Body = &sentBody{out.Body, r}
-	if again := out.GetBody; again != nil {
-		out.GetBody = func() (io.ReadCloser, error) {
-			body, err := again()
-			if err != nil || body == nil {
-				return body, err
-			}
-			r.mu.Lock()
-			defer r.mu.Unlock()
-			r.reset()
-			return &sentBody{body, r}, nil
+// look looks into what is sent next, unless it is of a body before the last.
+func (r *request) look(p []byte, generation int) {
+	r.mu.Lock()
+	before := r.facts.model
+	if generation == r.generation {
+		_, _ = r.hash.Write(p) // never fails
+		_, _ = r.scanner.Write(p)
+		if room := r.maxContent - len(r.facts.content); room > 0 {
+			r.facts.content = append(r.facts.content, p[:min(room, len(p))]...)
 		}
 	}
-}
-
-// sentBody is a request's body that is looked into as it is read.
-type sentBody struct {
-	io.ReadCloser
-
-	request *request
-}
-
-// Read implements [io.Reader].
-func (b *sentBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if n > 0 {
-		b.request.write(p[:n])
+	found := r.facts.model
+	r.mu.Unlock()
+	if before == "" && found != "" && r.onModel != nil {
+		r.onModel(found)
 	}
-	return n, err
-}
-
-func (r *request) write(p []byte) {
-	if model := r.look(p); model != "" {
-		r.onModel(model)
-	}
-}
-
-// look returns the model when it was found in p.
-func (r *request) look(p []byte) string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	before := r.facts.model
-	_, _ = r.hash.Write(p) // never fails
-	_, _ = r.scanner.Write(p)
-	if room := r.maxContent - len(r.facts.content); room > 0 {
-		r.facts.content = append(r.facts.content, p[:min(room, len(p))]...)
-	}
-	if before != "" {
-		return ""
-	}
-	return r.facts.model
 }
 
 // read returns what is known by now.
@@ -117,7 +84,8 @@ func (r *request) read() facts {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	known := r.facts
-	if r.scanner.Documents() == 1 && !r.scanner.Malformed() {
+	known.complete = r.scanner.Documents() == 1 && !r.scanner.Malformed()
+	if known.complete && !r.unsent.Load() {
 		known.hash = r.hash.Sum64()
 	}
 	return known

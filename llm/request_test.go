@@ -34,7 +34,7 @@ func arrivals(t *testing.T, http2 bool) (server *httptest.Server, last func() ar
 	server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		content, err := io.ReadAll(r.Body)
 		if err != nil {
-			t.Error(err)
+			panic(http.ErrAbortHandler) // the caller broke off, or fails by it
 		}
 		requests <- arrived{r.Method, r.RequestURI, r.Proto, r.Host, r.Header, r.Trailer, r.ContentLength, r.TransferEncoding, string(content)}
 		if r.URL.RawQuery == "redirect" {
@@ -147,7 +147,7 @@ func TestErrorsOfTheRequestsBodyPass(t *testing.T) {
 			if !errors.Is(err, broken) {
 				t.Errorf("got %v", err)
 			}
-			want := seen{Outcome: "connection_error", ErrorType: telemetry.Other, Status: "*errors.errorString"}
+			want := seen{Outcome: "aborted", ErrorType: telemetry.ErrorCanceled, Status: "*errors.errorString"}
 			if diff := cmp.Diff(want, s.seen(t)); diff != "" {
 				t.Error(diff)
 			}

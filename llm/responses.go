@@ -38,7 +38,7 @@ func visitResponse(a *answer, path []byte, v jsonscan.Value) {
 	case "error":
 		a.fault(v)
 	case "error.code":
-		a.name(&a.errorCode, v)
+		a.code(v)
 	default:
 		a.visitUsage(path, "usage.", v)
 	}

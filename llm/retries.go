@@ -9,48 +9,75 @@ const (
 	// retryWindow is how long after a failed attempt the same request is
 	// taken for its retry, besides what the server asked to wait.
 	retryWindow = time.Minute
-	// maxAttempts is how many ended attempts are remembered.
-	maxAttempts = 1024
+	// maxAttempts is how many requests are remembered whose attempts ended.
+	maxAttempts = 8192
 )
 
-// attempts remembers those that ended lately, by hashes of their requests.
+// attempts remembers those that ended lately, by hashes of their requests. The
+// zero value is empty. Safe for concurrent use.
 type attempts struct {
 	mu     sync.Mutex
-	byHash map[uint64]attempt
+	byHash map[uint64]*ended
 	oldest []uint64 // a ring, to forget by
 	next   int
 }
 
-// attempt is one that ended.
-type attempt struct {
-	ended, until time.Time
-	tokens       tokens
-	cost         cost
+// ended are the attempts with one request that nobody has tried again yet.
+type ended struct {
+	count       int
+	first, last time.Time // when they ended
+	wait        time.Duration
+	spent       spent // by the last
+	slot        int   // in the ring
 }
 
-// remember notes the end of an attempt of which a retry may follow.
-func (a *attempts) remember(hash uint64, ended attempt) {
+// spent is what an attempt took.
+type spent struct {
+	tokens tokens
+	cost   cost
+}
+
+// remember notes the end of an attempt of which a retry may follow, for as long
+// as the server asked to wait and a while.
+func (a *attempts) remember(hash uint64, now time.Time, wait time.Duration, took spent) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.byHash == nil {
-		a.byHash = map[uint64]attempt{}
-		a.oldest = make([]uint64, maxAttempts)
+		a.byHash, a.oldest = map[uint64]*ended{}, make([]uint64, maxAttempts)
 	}
-	delete(a.byHash, a.oldest[a.next])
-	a.oldest[a.next] = hash
-	a.next = (a.next + 1) % maxAttempts
-	a.byHash[hash] = ended
+	e := a.byHash[hash]
+	if e == nil {
+		a.forget(a.oldest[a.next], a.next)
+		e = &ended{first: now, slot: a.next}
+		a.byHash[hash], a.oldest[a.next] = e, hash
+		a.next = (a.next + 1) % maxAttempts
+	}
+	e.count++
+	e.last, e.wait, e.spent = now, wait, took
 }
 
-// take returns the attempt that one which began at start is a retry of, and
-// forgets it.
-func (a *attempts) take(hash uint64, start time.Time) (attempt, bool) {
+// forget makes room in the slot of the ring.
+func (a *attempts) forget(hash uint64, slot int) {
+	if e := a.byHash[hash]; e != nil && e.slot == slot {
+		delete(a.byHash, hash)
+	}
+}
+
+// take returns what an attempt took of which one that began at start is a
+// retry, and forgets that attempt.
+func (a *attempts) take(hash uint64, start time.Time) (spent, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	before, ok := a.byHash[hash]
-	if !ok || start.Before(before.ended) {
-		return attempt{}, false
+	e := a.byHash[hash]
+	if e == nil || start.Before(e.first) {
+		return spent{}, false
 	}
-	delete(a.byHash, hash)
-	return before, !start.After(before.until)
+	if e.count--; e.count == 0 {
+		delete(a.byHash, hash)
+	}
+	if start.After(e.last.Add(retryWindow + e.wait)) {
+		delete(a.byHash, hash)
+		return spent{}, false
+	}
+	return e.spent, true
 }

@@ -12,8 +12,7 @@ import (
 	"github.com/otelmon/toolkit/middleware"
 )
 
-// startSpan starts the span under the name of the operation. The model is not
-// known until the body is sent.
+// startSpan starts the span. Where the model is not known yet, it is named later.
 func (c *call) startSpan() {
 	c.ctx, c.span = c.original.Context(), trace.SpanFromContext(context.Background())
 	if c.transport.cfg.HTTP.Disable&middleware.Traces != 0 {
@@ -21,21 +20,17 @@ func (c *call) startSpan() {
 	}
 	tracer := c.transport.cfg.tracer().Tracer(telemetry.Scope+"/llm",
 		trace.WithInstrumentationVersion(telemetry.Version), trace.WithSchemaURL(telemetry.SchemaURL))
-	c.ctx, c.span = tracer.Start(c.ctx, c.api.operation, trace.WithSpanKind(trace.SpanKindClient), trace.WithTimestamp(c.start),
-		trace.WithAttributes(c.target.attributes(c.api)...))
-}
-
-// maxContent returns how much of contents is to be kept.
-func (c *call) maxContent() int {
-	if !c.span.IsRecording() {
-		return 0
+	name := c.api.operation
+	if c.model != "" {
+		name += " " + valid(c.model)
 	}
-	return max(c.transport.cfg.Content.MaxBytes, 0)
+	c.ctx, c.span = tracer.Start(c.ctx, name, trace.WithSpanKind(trace.SpanKindClient), trace.WithTimestamp(c.start),
+		trace.WithAttributes(c.target.attributes(c.api)...))
 }
 
 // recordSpan tells the span all, and ends it.
 func (c *call) recordSpan(end conclusion) {
-	defer c.span.End()
+	defer c.span.End(trace.WithTimestamp(c.start.Add(end.duration)))
 	if !c.span.IsRecording() {
 		return
 	}
@@ -72,7 +67,7 @@ func (c *call) requestAttributes(end conclusion) []attribute.KeyValue {
 		attributes = append(attributes, telemetry.HTTPResendCount.Int(c.resent))
 	}
 	if c.caller != "" {
-		attributes = append(attributes, telemetry.LLMCaller.String(c.caller))
+		attributes = append(attributes, telemetry.LLMCaller.String(valid(c.caller)))
 	}
 	if len(f.content) > 0 {
 		attributes = append(attributes, telemetry.LLMPrompt.String(c.redacted(f.content)))
@@ -81,8 +76,8 @@ func (c *call) requestAttributes(end conclusion) []attribute.KeyValue {
 }
 
 func (c *call) answerAttributes(end conclusion) []attribute.KeyValue {
-	a := c.answer
-	attributes := []attribute.KeyValue{telemetry.LLMOutcome.String(end.outcome), telemetry.HTTPResponseBodySize.Int64(c.bytes)}
+	a := end.answer
+	attributes := []attribute.KeyValue{telemetry.LLMOutcome.String(end.outcome), telemetry.HTTPResponseBodySize.Int64(end.size)}
 	if c.status != 0 {
 		attributes = append(attributes, telemetry.HTTPStatusCode.Int(c.status))
 	}

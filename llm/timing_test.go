@@ -53,8 +53,9 @@ func trueTimes(r fakellm.Record, stream bool) map[string]float64 {
 	case r.FirstKeepAlive.IsZero():
 	case stream:
 		times[telemetry.LLMQueueDuration] = since(r.FirstEvent)
-	default:
-		times[telemetry.LLMQueueDuration] = since(r.LastByte)
+	default: // until the last blank line
+		every := max(r.Answer.KeepAlive, time.Second)
+		times[telemetry.LLMQueueDuration] = since(r.FirstKeepAlive.Add((r.Answer.Queue - 1) / every * every))
 	}
 	return times
 }
@@ -194,15 +195,14 @@ func TestWhatStopsTheClocks(t *testing.T) {
 	}
 }
 
-// Blank lines before an object tell of a queue. That is known as soon as they
-// are read apart from the object.
+// Blank lines before an object tell of a queue, until the last of them.
 func TestQueueOfObjects(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newSDK()
 		pieces := []at{{time.Second, "\n"}, {2 * time.Second, " \r\n"}, {5 * time.Second, message(`"content":"Hi"`)}}
 		post(t, s.over(answering(jsonType, &paced{time.Now(), pieces})), "http://127.0.0.1"+chat, objectBody)
-		want := map[string]float64{telemetry.GenAIOperationDuration: 5, telemetry.LLMQueueDuration: 5}
+		want := map[string]float64{telemetry.GenAIOperationDuration: 5, telemetry.LLMQueueDuration: 2}
 		if diff := cmp.Diff(want, s.times(t)); diff != "" {
 			t.Errorf("(-truth +told)\n%s", diff)
 		}

@@ -3,8 +3,8 @@ package llm
 import (
 	"cmp"
 	"context"
-	"hash/maphash"
 	"net/http"
+	"time"
 
 	"github.com/otelmon/toolkit/internal/failure"
 	"github.com/otelmon/toolkit/internal/headsample"
@@ -14,14 +14,18 @@ import (
 // Transport returns base with telemetry of calls of LLM APIs: chat completions,
 // text completions, fill-in-the-middle, embeddings and responses as OpenAI and
 // those compatible with it have them, and messages as Anthropic has them. It
-// knows them by their path, under any prefix such as /v1, and the JSON that is
-// sent to it. Other requests are measured as by [middleware.Transport]. A nil
-// base means [http.DefaultTransport].
+// knows them by their path, under any prefix such as /v1, and by the model in
+// the JSON that is sent to it. Other requests are measured as by
+// [middleware.Transport]. A nil base means [http.DefaultTransport].
 //
 // Each call, that is each attempt of a client that tries again, has one span
 // "{operation} {model}" and is recorded once: when its answer was read to the
 // end, reading failed, it was closed, or nobody has read for
-// Config.IdleTimeout. docs/llm.md lists metrics, outcomes and reasons.
+// Config.IdleTimeout. Its duration ends before that if the answer was complete.
+// docs/llm.md lists metrics, outcomes and reasons.
+//
+// Of a request's body up to 64 KiB are read before it is sent, until the model
+// is found.
 //
 // The answer is as base gave it, each byte of a stream at once; what is looked
 // into is bounded to 1 MiB an event, and nothing in it makes a call fail. Of
@@ -41,9 +45,8 @@ func Transport(base http.RoundTripper, cfg Config) http.RoundTripper {
 		calls:       middleware.Transport(base, forCalls(cfg.HTTP)),
 		instruments: newInstruments(cfg.MeterProvider),
 		targets:     newTargets(cfg.Providers),
-		models:      newAdmitted(maxModels, cfg.Models),
-		callers:     newAdmitted(maxCallers, nil),
-		seed:        maphash.MakeSeed(),
+		models:      newNames("models", cfg.Models, &cfg.Memory.models),
+		callers:     newNames("callers", cfg.Callers, &cfg.Memory.callers),
 	}
 	return t
 }
@@ -63,11 +66,8 @@ type transport struct {
 	plain, calls http.RoundTripper
 	instruments  instruments
 	targets      *targets
-	models       *admitted
-	callers      *admitted
-	failures     attempts // that failed
-	successes    attempts // that did not
-	seed         maphash.Seed
+	models       names
+	callers      names
 }
 
 // CloseIdleConnections does what [http.Client.CloseIdleConnections] asks for.
@@ -88,22 +88,32 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if api == nil {
 		return t.plain.RoundTrip(r)
 	}
+	c := &call{transport: t, original: r, api: api, target: t.targets.of(r.URL), start: time.Now()}
+	out := r.WithContext(r.Context())
+	if !c.prepare(out) {
+		return answerTo(r, out, t.plain)
+	}
 	if around := headsample.Client(r.Context()); around != nil {
 		around.Claim()
 	}
-	c := t.begin(r, api)
+	c.begin()
 	defer c.abandoned()
-	out := r.WithContext(context.WithValue(c.ctx, insideKey{}, true))
-	c.prepare(out)
-	response, err := t.calls.RoundTrip(out) //nolint:bodyclose // the caller closes it
+	out = out.WithContext(context.WithValue(c.ctx, insideKey{}, true))
+	response, err := answerTo(r, out, t.calls) //nolint:bodyclose // the caller closes it
 	c.returned = true
 	if err != nil || response == nil { // the latter is for [http.Client] to complain of
 		c.end(failed, cmp.Or(err, failure.ErrAbandoned))
 		return response, err
 	}
-	if response.Request == out {
-		response.Request = r
-	}
 	c.answered(response)
 	return response, nil
+}
+
+// answerTo sends out, which is a copy of r.
+func answerTo(r, out *http.Request, base http.RoundTripper) (*http.Response, error) {
+	response, err := base.RoundTrip(out)
+	if response != nil && response.Request == out {
+		response.Request = r
+	}
+	return response, err //nolint:wrapcheck // it is base's
 }

@@ -95,8 +95,11 @@ func (t *transport) CloseIdleConnections() {
 
 // RoundTrip implements [http.RoundTripper].
 func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.URL == nil || headsample.Client(r.Context()) != nil {
+	if r.URL == nil {
 		return t.base.RoundTrip(r)
+	}
+	if around := headsample.Client(r.Context()); around != nil {
+		return t.passThrough(r, around)
 	}
 	c := &call{transport: t, original: r, start: time.Now(), endpoint: t.endpoints.of(r.URL)}
 	c.Context.Context = r.Context()
@@ -113,6 +116,27 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		c.sendInSpan()
 	}
 	return c.received()
+}
+
+// passThrough sends a request that belongs to one which is measured already. If
+// that was claimed, this Transport is the claimant's, and knows better which hosts
+// are to have the trace.
+func (t *transport) passThrough(r *http.Request, around *headsample.Context) (*http.Response, error) {
+	if !around.Claimed() || t.allowed.contains(r.URL) {
+		return t.base.RoundTrip(r)
+	}
+	headers := outgoingHeaders{header: r.Header}
+	headers.remove(t.traceHeaders.of(t.cfg.propagator()))
+	if !headers.copied {
+		return t.base.RoundTrip(r)
+	}
+	out := r.WithContext(r.Context())
+	out.Header = headers.header
+	response, err := t.base.RoundTrip(out)
+	if response != nil && response.Request == out {
+		response.Request = r
+	}
+	return response, err
 }
 
 // untraced reports whether the request is to be sent without a span. Then its
