@@ -144,12 +144,18 @@ func TestOutcomeWithoutAnswer(t *testing.T) {
 		"a connection that is not made in time took no tokens": {dialing(func(context.Context) (net.Conn, error) {
 			return nil, &net.OpError{Op: "dial", Err: context.DeadlineExceeded}
 		}), notSent("timeout", "timeout")},
-		"a reset after the request leaves tokens unknown": {sent(&net.OpError{Op: "read", Err: io.ErrUnexpectedEOF}),
-			seen{Outcome: "connection_error", ErrorType: "unexpected_eof", Missing: "incomplete"}},
-		"a deadline after the request leaves tokens unknown": {sent(context.DeadlineExceeded),
-			seen{Outcome: "timeout", ErrorType: "timeout", Missing: "incomplete"}},
-		"leaving after the request leaves tokens unknown": {sent(context.Canceled),
-			seen{Outcome: "aborted", ErrorType: "canceled", Missing: "aborted"}},
+		"a reset after the request leaves tokens unknown": {
+			sent(&net.OpError{Op: "read", Err: io.ErrUnexpectedEOF}),
+			seen{Outcome: "connection_error", ErrorType: "unexpected_eof", Missing: "incomplete"},
+		},
+		"a deadline after the request leaves tokens unknown": {
+			sent(context.DeadlineExceeded),
+			seen{Outcome: "timeout", ErrorType: "timeout", Missing: "incomplete"},
+		},
+		"leaving after the request leaves tokens unknown": {
+			sent(context.Canceled),
+			seen{Outcome: "aborted", ErrorType: "canceled", Missing: "aborted"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

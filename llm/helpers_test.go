@@ -138,7 +138,7 @@ func keyOf(attributes attribute.Set, by []attribute.Key) string {
 	var parts []string
 	for _, key := range by {
 		value, _ := attributes.Value(key)
-		parts = append(parts, value.Emit())
+		parts = append(parts, value.String())
 	}
 	return strings.Join(parts, ",")
 }

@@ -68,8 +68,8 @@ func TestUsageIsAskedFor(t *testing.T) {
 		},
 	} {
 		for way, reader := range map[string]func(string) io.Reader{
-			"":             func(body string) io.Reader { return strings.NewReader(body) },
-			", in chunks ": func(body string) io.Reader { return io.MultiReader(strings.NewReader(body)) },
+			"":            func(body string) io.Reader { return strings.NewReader(body) },
+			", in chunks": func(body string) io.Reader { return io.MultiReader(strings.NewReader(body)) },
 		} {
 			t.Run(name+way, func(t *testing.T) {
 				t.Parallel()
@@ -212,8 +212,13 @@ func TestHidingTheUsageDelaysNoWholeEvent(t *testing.T) {
 		s.IncludeUsage = true
 		const second = time.Second
 		sent := []at{
-			{1 * second, stream(textChunk)}, {2 * second, stream(textChunk)[:20]}, {3 * second, stream(textChunk)[20:]},
-			{4 * second, stream(finishChunk)}, {5 * second, stream(usageChunk)}, {6 * second, ": keep-alive\n\n"}, {7 * second, stream("[DONE]")},
+			{1 * second, stream(textChunk)},
+			{2 * second, stream(textChunk)[:20]},
+			{3 * second, stream(textChunk)[20:]},
+			{4 * second, stream(finishChunk)},
+			{5 * second, stream(usageChunk)},
+			{6 * second, ": keep-alive\n\n"},
+			{7 * second, stream("[DONE]")},
 		}
 		begun := time.Now()
 		response, err := s.over(answering(eventStream, &paced{begun, append([]at(nil), sent...)})).
@@ -266,7 +271,7 @@ func TestTheUsageStaysHiddenAfterTheIdleTimeout(t *testing.T) {
 
 func TestHidingWithRandomStreams(t *testing.T) {
 	t.Parallel()
-	random := rand.New(rand.NewPCG(3, 4)) //nolint:gosec // not for secrets
+	random := rand.New(rand.NewPCG(3, 4))
 	events := []string{stream(textChunk), stream(finishChunk), stream(usageChunk), ": c\n\n", "\n", stream("[DONE]"), "id: 1\n" + stream(textChunk), "event: x\n\n"}
 	for range 300 {
 		var sent, want strings.Builder

@@ -79,7 +79,7 @@ func TestTokensAndCostOfTenThousandCalls(t *testing.T) {
 
 // mixedCall makes a call of one of the APIs, and reads its answer, or leaves it.
 func mixedCall(t *testing.T, clients []*http.Client, url string, i int) {
-	random := rand.New(rand.NewPCG(2, uint64(i))) //nolint:gosec // not for secrets
+	random := rand.New(rand.NewPCG(2, uint64(i)))
 	path := []string{chat, chat, "/chat/completions", "/beta/completions", text, embeddings, responses, messages}[random.IntN(8)]
 	model := mixedModels()[random.IntN(4)]
 	options := ""

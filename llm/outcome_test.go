@@ -107,7 +107,8 @@ func TestOutcomeOfRefusals(t *testing.T) {
 		messages, objectBody, status(402), refused("no_balance", "402", "billing_error"),
 	}
 	tests["OpenAI's 429 is a limit of the rate"] = outcomeTest{
-		responses, objectBody, fakellm.Answer{Status: 429, Vendor: fakellm.OpenAI, RetryAfter: time.Second},
+		responses, objectBody,
+		fakellm.Answer{Status: 429, Vendor: fakellm.OpenAI, RetryAfter: time.Second},
 		refused("rate_limited", "429", "rate_limit_exceeded"),
 	}
 	testOutcomes(t, tests)
@@ -152,9 +153,11 @@ func TestOutcomeOfBrokenStreams(t *testing.T) {
 		}{
 			{"that ends too early", fakellm.CutEOF, unknown("incomplete", "unexpected_eof", "incomplete")},
 			{"whose connection is reset", fakellm.CutReset, seen{
-				Outcome: "incomplete", ErrorType: "connection_reset", Missing: "incomplete", Status: "read tcp ->: read: connection reset by peer"}},
+				Outcome: "incomplete", ErrorType: "connection_reset", Missing: "incomplete", Status: "read tcp ->: read: connection reset by peer",
+			}},
 			{"with an error in it", fakellm.CutError, seen{
-				Outcome: "stream_error", ErrorType: "stream_error", Missing: "incomplete", Status: "server_error"}},
+				Outcome: "stream_error", ErrorType: "stream_error", Missing: "incomplete", Status: "server_error",
+			}},
 			{"with an event that is no JSON", fakellm.CutMalformed, useless("malformed", "malformed_response")},
 			{"that is a page of HTML", fakellm.CutHTML, unknown("malformed", "malformed_response", "incomplete")},
 		} {
@@ -178,9 +181,11 @@ func TestOutcomeOfBrokenObjects(t *testing.T) {
 		}{
 			{"is cut", fakellm.CutEOF, unknown("incomplete", "unexpected_eof", "incomplete")},
 			{"stays away as the connection is reset", fakellm.CutReset, seen{
-				Outcome: "incomplete", ErrorType: "connection_reset", Missing: "incomplete", Status: "read tcp ->: read: connection reset by peer"}},
+				Outcome: "incomplete", ErrorType: "connection_reset", Missing: "incomplete", Status: "read tcp ->: read: connection reset by peer",
+			}},
 			{"is an error with status 200", fakellm.CutError, seen{
-				Outcome: "stream_error", ErrorType: "stream_error", Missing: "incomplete", Status: "server_error"}},
+				Outcome: "stream_error", ErrorType: "stream_error", Missing: "incomplete", Status: "server_error",
+			}},
 			{"lacks its last brace", fakellm.CutMalformed, unknown("incomplete", "unexpected_eof", "incomplete")},
 			{"is a page of HTML", fakellm.CutHTML, unknown("malformed", "malformed_response", "incomplete")},
 		} {

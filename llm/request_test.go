@@ -199,7 +199,7 @@ func spanAttributes(s *testSDK) map[string]string {
 		return attributes
 	}
 	for _, a := range spans[len(spans)-1].Attributes() {
-		attributes[string(a.Key)] = a.Value.Emit()
+		attributes[string(a.Key)] = a.Value.String()
 	}
 	return attributes
 }

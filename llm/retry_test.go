@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -125,10 +126,9 @@ func TestACallThatBeganBeforeTheFailureIsNoRetry(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newSDK()
-		delay := 10 * time.Second
-		client := s.over(roundTripper(func(r *http.Request) (*http.Response, error) {
-			delay /= 2
-			<-time.After(delay)
+		var pauses atomic.Int64
+		client := s.over(roundTripper(func(*http.Request) (*http.Response, error) {
+			<-time.After(10 * time.Second / time.Duration(pauses.Add(1)))
 			return nil, io.ErrUnexpectedEOF
 		}))
 		done := make(chan struct{})

@@ -83,10 +83,14 @@ func TestOutcomeByShape(t *testing.T) {
 		"an image of the responses is an answer": {responses, jsonType, `{"status":"completed","output":[{"type":"image_generation_call","result":"AAAA"}],"usage":{"input_tokens":3,"output_tokens":4}}`, ok},
 
 		"text in an event that is too large is an answer": {chat, eventStream, delta(`"content":"` + large + `"`), ok},
-		"a finish in an event that is too large": {chat, eventStream, stream(textChunk, `{"choices":[{"delta":{"content":"`+large+`"},"finish_reason":"stop"}]}`),
-			seen{Outcome: "ok", Missing: "unreadable"}},
-		"a usage in an event that is too large": {responses, eventStream, "event: response.completed\n" + stream(`{"type":"response.completed","response":{"status":"completed","output":[{"type":"x","text":"`+large+`"}],"usage":{"input_tokens":3,"output_tokens":4}}}`),
-			seen{Outcome: "ok", Missing: "unreadable"}},
+		"a finish in an event that is too large": {
+			chat, eventStream, stream(textChunk, `{"choices":[{"delta":{"content":"`+large+`"},"finish_reason":"stop"}]}`),
+			seen{Outcome: "ok", Missing: "unreadable"},
+		},
+		"a usage in an event that is too large": {
+			responses, eventStream, "event: response.completed\n" + stream(`{"type":"response.completed","response":{"status":"completed","output":[{"type":"x","text":"`+large+`"}],"usage":{"input_tokens":3,"output_tokens":4}}}`),
+			seen{Outcome: "ok", Missing: "unreadable"},
+		},
 		"an object of more than the largest event": {chat, jsonType, message(`"content":"` + large + large + `"`), ok},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -181,14 +185,14 @@ func TestBasesThatBreakTheRules(t *testing.T) {
 func TestAPanicOfTheBaseIsRecordedAndGoesOn(t *testing.T) {
 	t.Parallel()
 	s := newSDK()
-	client := s.over(roundTripper(func(*http.Request) (*http.Response, error) { panic("broken") })) //nolint:forbidigo // what is tested
+	client := s.over(roundTripper(func(*http.Request) (*http.Response, error) { panic("broken") }))
 	func() {
 		defer func() {
 			if recovered := recover(); recovered != "broken" {
 				t.Errorf("recovered %v", recovered)
 			}
 		}()
-		_, _ = client.Do(newRequest(t, t.Context(), "http://127.0.0.1"+chat, objectBody)) //nolint:bodyclose // there is none
+		_, _ = client.Do(newRequest(t, t.Context(), "http://127.0.0.1"+chat, objectBody))
 	}()
 	want := seen{Outcome: "connection_error", ErrorType: telemetry.Other, Status: "RoundTrip did not return"}
 	if diff := cmp.Diff(want, s.seen(t)); diff != "" {

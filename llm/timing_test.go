@@ -55,7 +55,7 @@ func trueTimes(r fakellm.Record, stream bool) map[string]float64 {
 		times[telemetry.LLMQueueDuration] = since(r.FirstEvent)
 	default: // until the last blank line
 		every := max(r.Answer.KeepAlive, time.Second)
-		times[telemetry.LLMQueueDuration] = since(r.FirstKeepAlive.Add((r.Answer.Queue - 1) / every * every))
+		times[telemetry.LLMQueueDuration] = since(r.FirstKeepAlive.Add((r.Answer.Queue - 1).Truncate(every)))
 	}
 	return times
 }

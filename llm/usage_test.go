@@ -206,18 +206,21 @@ func TestUsageInPartsOfAStream(t *testing.T) {
 	}{
 		"that is complete": {
 			messages, stream(start, text, end, `{"type":"message_stop"}`),
-			classes{"input_uncached": 10, "input_cached": 90, "input_cache_write": 5, "output_answer": 42}, seen{Outcome: "ok"},
+			classes{"input_uncached": 10, "input_cached": 90, "input_cache_write": 5, "output_answer": 42},
+			seen{Outcome: "ok"},
 		},
 		"that ends before its end": {
 			messages, stream(start, text), classes{}, unknown("incomplete", "unexpected_eof", "incomplete"),
 		},
 		"of Moonshot, in its choice": {
 			chat, stream(textChunk, `{"choices":[{"index":0,"delta":{},"finish_reason":"stop",`+usageField+`}]}`, "[DONE]"),
-			classes{"input_uncached": 10, "output_answer": 5}, seen{Outcome: "ok"},
+			classes{"input_uncached": 10, "output_answer": 5},
+			seen{Outcome: "ok"},
 		},
 		"that counts with every chunk": {
 			chat, stream(counted("1", "null"), counted("2", "null"), counted("3", `"stop"`), "[DONE]"),
-			classes{"input_uncached": 10, "output_answer": 3}, seen{Outcome: "ok"},
+			classes{"input_uncached": 10, "output_answer": 3},
+			seen{Outcome: "ok"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

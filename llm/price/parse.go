@@ -146,10 +146,11 @@ func (e entry) period(n *yaml.Node, before []period, models map[string]*prices, 
 	return p
 }
 
-// provenance checks where a price was found and when; both are for readers of the file.
+// provenance checks where a price was found and when; both are for readers of the file, and may be
+// left out.
 func (e entry) provenance() {
-	if source := e.text("source"); e.has("source") && !strings.HasPrefix(source, "https://") && !strings.HasPrefix(source, "http://") {
-		e.invalid("source", "the URL of the page the price was read from")
+	if e.has("source") && strings.TrimSpace(e.text("source")) == "" {
+		e.invalid("source", "where the price is from, such as the URL of a page or the number of a contract")
 	}
 	if _, ok := parseDate(e.text("read")); e.has("read") && !ok {
 		e.invalid("read", "the date the price was read, such as 2026-11-22")

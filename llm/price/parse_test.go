@@ -59,8 +59,8 @@ func TestParseErrors(t *testing.T) {
 		"a list of prices":     {model + valid + "        cache_write: [1]\n", []string{`line 9: model "m": cache_write: want a price`}},
 		"a misspelt class":     {model + valid + "        cached: 1\n", []string{`line 9: model "m": unknown field "cached"`, "cached_input"}},
 		"times in no order":    {model + valid + valid, []string{`line 9: model "m": from is "2026-01-01", want a time after`}},
-		"a source that is no URL": {
-			model + valid + "        source: a friend\n", []string{`line 9: model "m": source is "a friend"`},
+		"a source that is empty": {
+			model + valid + "        source: ''\n", []string{`line 9: model "m": source is ""`, "the number of a contract"},
 		},
 		"a day of reading that is none": {
 			model + valid + "        read: today\n", []string{`line 9: model "m": read is "today"`},

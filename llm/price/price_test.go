@@ -167,6 +167,11 @@ func TestNames(t *testing.T) {
 	}
 }
 
+func TestSourcesNeedNoPage(t *testing.T) {
+	t.Parallel()
+	parse(t, `models: [{provider: p, name: m, currency: EUR, prices: [{from: 2026-01-01, source: "contract 4711", input: 1, output: 2}]}]`)
+}
+
 func TestModelsAreNamesAndAliases(t *testing.T) {
 	t.Parallel()
 	want := []string{"gpt-alias", "gpt-base", "gpt-base-2026-01-31", "gpt-other-2026-02-02", "local"}
