@@ -50,6 +50,8 @@ func (a *answer) status(status string) {
 		a.ended = true
 	case "failed":
 		a.failed = true
+	case "queued", "in_progress": // it is answered in the background
+		a.content = a.content || !a.stream
 	}
 }
 
