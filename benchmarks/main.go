@@ -80,7 +80,10 @@ func measureSection(ctx context.Context, name string, rounds, requests int, leng
 		return outageSection(results, rounds, length), err
 	case sectionSidecar:
 		results, err := compareSidecars(ctx, sizesOf(rounds, length))
-		return sidecarSection(results), err
+		if err != nil {
+			return "", err
+		}
+		return sidecarSection(results), nil
 	case sectionReading:
 		const perRound, streams = 4, 2 * readers
 		results, err := compareReading(ctx, perRound*rounds, streams)

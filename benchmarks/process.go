@@ -65,7 +65,9 @@ func serve(ctx context.Context, handler http.Handler) error {
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	err = ready(listener.Addr().String())
-	err = errors.Join(err, server.Close())
+	ending, cancel := context.WithTimeout(ctx, 5*time.Second) // for what is just being answered
+	defer cancel()
+	err = errors.Join(err, server.Shutdown(ending), server.Close())
 	if failed := <-served; !errors.Is(failed, http.ErrServerClosed) {
 		err = errors.Join(err, failed)
 	}
@@ -77,6 +79,7 @@ type process struct {
 	addresses []string
 	command   *exec.Cmd
 	stdin     io.Closer // ends it
+	folder    string    // is removed then, if there is one
 }
 
 // startProcess returns when the process is ready. Variables are those of this
@@ -112,5 +115,5 @@ func startProcess(ctx context.Context, role string, variables ...string) (*proce
 }
 
 func (p *process) stop() error {
-	return errors.Join(p.stdin.Close(), p.command.Wait())
+	return errors.Join(p.stdin.Close(), p.command.Wait(), os.RemoveAll(p.folder))
 }
