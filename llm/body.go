@@ -2,6 +2,7 @@ package llm
 
 import (
 	"compress/gzip"
+	"errors"
 	"io"
 	"iter"
 )
@@ -71,7 +72,7 @@ func (i *inflater) inflate(out func([]byte)) {
 		out(buf[:n])
 		total += n
 		if err != nil {
-			i.failed = err != io.EOF && !i.cut
+			i.failed = !errors.Is(err, io.EOF) && !i.cut
 			return
 		}
 	}

@@ -3,6 +3,7 @@ package llm
 import (
 	"bytes"
 	"context"
+	"errors"
 	"hash/maphash"
 	"io"
 	"net/http"
@@ -12,7 +13,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/otelmon/toolkit/internal/failure"
@@ -35,21 +35,21 @@ type call struct {
 	hides        bool // the event with the usage, for which the client did not ask
 	returned     bool // base did, neither by a panic nor by runtime.Goexit
 
-	reading     atomic.Int32 // somebody is in Read
-	mu          sync.Mutex   // guards what follows
-	active      metric.MeasurementOption
-	chunkOption metric.MeasurementOption
-	chunks      int // but the first
-	status      int // 0: there is no answer
-	retryAfter  time.Duration
-	answer      *answer
-	decoder     *inflater // nil: the body is not compressed
-	opaque      bool      // it cannot be looked into
-	bytes       int64
-	last        time.Duration // since start, when somebody read
-	waiting     batch         // what was read and not looked into yet
-	idle        *time.Timer
-	ended       bool
+	reading      atomic.Int32 // somebody is in Read
+	mu           sync.Mutex   // guards what follows
+	active       *options     // nil: it is not counted among those that have not ended
+	chunkOptions *options
+	chunks       int // but the first
+	status       int // 0: there is no answer
+	retryAfter   time.Duration
+	answer       *answer
+	decoder      *inflater // nil: the body is not compressed
+	opaque       bool      // it cannot be looked into
+	bytes        int64
+	last         time.Duration // since start, when somebody read
+	waiting      batch         // what was read and not looked into yet
+	idle         *time.Timer
+	ended        bool
 }
 
 // prepare makes the request to be sent out of a copy of the original. It reports
@@ -85,8 +85,10 @@ func (c *call) prepare(out *http.Request) bool {
 
 func (c *call) begin() {
 	c.caller = c.transport.callerOf(c.original)
-	retries, err := strconv.Atoi(c.original.Header.Get("X-Stainless-Retry-Count"))
-	c.resent, c.tellsRetries = max(retries, 0), err == nil
+	if told := c.original.Header.Get("X-Stainless-Retry-Count"); told != "" {
+		retries, err := strconv.Atoi(told)
+		c.resent, c.tellsRetries = max(retries, 0), err == nil
+	}
 	c.startSpan()
 	c.activate()
 }
@@ -155,9 +157,9 @@ func (c *call) received(p []byte, err error) {
 		c.deactivate()
 	}
 	c.mu.Unlock()
-	switch err {
-	case nil:
-	case io.EOF:
+	switch {
+	case err == nil:
+	case errors.Is(err, io.EOF):
 		c.end(read, nil)
 	default:
 		c.end(failed, err)

@@ -20,7 +20,7 @@ type instruments struct {
 	usageMissing, priceUnknown, size  metric.Int64Counter
 	cost, wastedCost                  metric.Float64Counter
 	active                            metric.Int64UpDownCounter
-	options                           *bounded.Map[series, metric.MeasurementOption]
+	options                           *bounded.Map[series, *options]
 }
 
 func newInstruments(provider metric.MeterProvider) instruments {
@@ -42,7 +42,7 @@ func newInstruments(provider metric.MeterProvider) instruments {
 		cost:         m.sum(telemetry.LLMCost, "Cost of calls by class of tokens."),
 		wastedCost:   m.sum(telemetry.LLMWastedCost, "Cost of calls that were of no use, by reason."),
 		active:       m.active(),
-		options:      &bounded.Map[series, metric.MeasurementOption]{},
+		options:      &bounded.Map[series, *options]{},
 	}
 }
 
@@ -124,15 +124,22 @@ func (s series) with(labels ...label) series {
 // build their attributes anew. Further ones are recorded all the same.
 const maxSeries = 2000
 
-func (in *instruments) option(s series) metric.MeasurementOption {
-	return in.options.GetOrMake(s, maxSeries, func() metric.MeasurementOption {
+// options are the attributes of a series, as instruments take them.
+type options struct {
+	add    []metric.AddOption
+	record []metric.RecordOption
+}
+
+func (in *instruments) of(s series) *options {
+	return in.options.GetOrMake(s, maxSeries, func() *options {
 		attributes := s.target.attributes(s.api)
 		for _, l := range append(s.more[:], label{telemetry.GenAIRequestModel, s.request}, label{telemetry.GenAIResponseModel, s.response}) {
 			if l.value != "" {
 				attributes = append(attributes, l.key.String(l.value))
 			}
 		}
-		return metric.WithAttributeSet(attribute.NewSet(attributes...))
+		option := metric.WithAttributeSet(attribute.NewSet(attributes...))
+		return &options{[]metric.AddOption{option}, []metric.RecordOption{option}}
 	})
 }
 
@@ -157,13 +164,13 @@ func (c *call) admit(requestModel string) {
 
 // activate counts the call among those that have not ended.
 func (c *call) activate() {
-	c.active = c.transport.instruments.option(c.series(c.model, ""))
-	c.transport.instruments.active.Add(c.ctx, 1, c.active)
+	c.active = c.transport.instruments.of(c.series(c.model, ""))
+	c.transport.instruments.active.Add(c.ctx, 1, c.active.add...)
 }
 
 func (c *call) deactivate() {
 	if c.active != nil {
-		c.transport.instruments.active.Add(c.ctx, -1, c.active)
+		c.transport.instruments.active.Add(c.ctx, -1, c.active.add...)
 		c.active = nil
 	}
 }
@@ -193,21 +200,21 @@ func (c *call) recordChunk(sinceLast time.Duration) {
 	if c.chunks > allChunks && c.chunks%someChunks != 0 {
 		return
 	}
-	if c.chunkOption == nil {
+	if c.chunkOptions == nil {
 		c.admit(c.model)
 		s := c.series(c.model, c.answer.model)
-		c.chunkOption = c.transport.instruments.option(series{
+		c.chunkOptions = c.transport.instruments.of(series{
 			api: s.api, request: s.request, response: s.response,
 			more: [4]label{{telemetry.GenAIProvider, c.target.provider}},
 		})
 	}
-	c.transport.instruments.outputChunk.Record(c.ctx, sinceLast.Seconds(), c.chunkOption)
+	c.transport.instruments.outputChunk.Record(c.ctx, sinceLast.Seconds(), c.chunkOptions.record...)
 }
 
 // record records the call at its end.
 func (c *call) record(end conclusion) {
 	in, base := &c.transport.instruments, c.series(end.facts.model, end.answer.model)
-	in.duration.Record(c.ctx, end.duration.Seconds(), in.option(base.with(label{telemetry.ErrorType, end.errorType})))
+	in.duration.Record(c.ctx, end.duration.Seconds(), in.of(base.with(label{telemetry.ErrorType, end.errorType})).record...)
 	c.recordMilestones(base, end.answer)
 	calls := base.with(label{telemetry.LLMCaller, c.transport.callers.label(c.caller)})
 	outcome := label{telemetry.LLMOutcome, end.outcome}
@@ -215,10 +222,10 @@ func (c *call) record(end conclusion) {
 	if end.retried {
 		kind = telemetry.AttemptRetry
 	}
-	in.attempts.Add(c.ctx, 1, in.option(calls.with(outcome, label{telemetry.LLMAttempt, kind})))
-	in.size.Add(c.ctx, end.size, in.option(calls.with(outcome)))
+	in.attempts.Add(c.ctx, 1, in.of(calls.with(outcome, label{telemetry.LLMAttempt, kind})).add...)
+	in.size.Add(c.ctx, end.size, in.of(calls.with(outcome)).add...)
 	if end.missing != "" {
-		in.usageMissing.Add(c.ctx, 1, in.option(calls.with(label{telemetry.LLMReason, end.missing})))
+		in.usageMissing.Add(c.ctx, 1, in.of(calls.with(label{telemetry.LLMReason, end.missing})).add...)
 	}
 	if end.counted {
 		c.recordUsage(base, end)
@@ -229,47 +236,47 @@ func (c *call) record(end conclusion) {
 
 // recordMilestones records the times of an answer, as far as it came.
 func (c *call) recordMilestones(base series, a *answer) {
-	in, option := &c.transport.instruments, c.transport.instruments.option(base)
+	in, option := &c.transport.instruments, c.transport.instruments.of(base)
 	if a.waited != 0 {
-		in.queue.Record(c.ctx, a.queued().Seconds(), option)
+		in.queue.Record(c.ctx, a.queued().Seconds(), option.record...)
 	}
 	if !a.stream {
 		return
 	}
 	if a.first != 0 {
-		in.firstChunk.Record(c.ctx, a.first.Seconds(), option)
+		in.firstChunk.Record(c.ctx, a.first.Seconds(), option.record...)
 	}
 	if a.token != 0 {
-		in.firstToken.Record(c.ctx, a.token.Seconds(), option)
+		in.firstToken.Record(c.ctx, a.token.Seconds(), option.record...)
 	}
 	if a.answered != 0 {
-		in.firstAnswer.Record(c.ctx, a.answered.Seconds(), option)
+		in.firstAnswer.Record(c.ctx, a.answered.Seconds(), option.record...)
 	}
 }
 
 // recordUsage records tokens as the conventions total them.
 func (c *call) recordUsage(base series, end conclusion) {
 	in := &c.transport.instruments
-	in.tokenUsage.Record(c.ctx, end.tokens.input(), in.option(base.with(label{telemetry.GenAITokenType, "input"})))
+	in.tokenUsage.Record(c.ctx, end.tokens.input(), in.of(base.with(label{telemetry.GenAITokenType, "input"})).record...)
 	if c.api != &embeddings {
-		in.tokenUsage.Record(c.ctx, end.tokens.output(), in.option(base.with(label{telemetry.GenAITokenType, "output"})))
+		in.tokenUsage.Record(c.ctx, end.tokens.output(), in.of(base.with(label{telemetry.GenAITokenType, "output"})).record...)
 	}
 }
 
 func (c *call) recordTokens(base series, end conclusion) {
 	in := &c.transport.instruments
 	if !end.cost.known {
-		in.priceUnknown.Add(c.ctx, 1, in.option(base))
+		in.priceUnknown.Add(c.ctx, 1, in.of(base).add...)
 	}
 	for i, class := range end.tokens.classes() {
 		if class.n == 0 {
 			continue
 		}
 		name := label{telemetry.LLMTokenClass, class.name}
-		in.tokens.Add(c.ctx, class.n, in.option(base.with(name)))
+		in.tokens.Add(c.ctx, class.n, in.of(base.with(name)).add...)
 		if end.cost.known {
-			in.cost.Add(c.ctx, end.cost.classes[i], in.option(base.with(name,
-				label{telemetry.LLMCurrency, end.cost.currency}, label{telemetry.LLMPriceSource, end.cost.source})))
+			in.cost.Add(c.ctx, end.cost.classes[i], in.of(base.with(name,
+				label{telemetry.LLMCurrency, end.cost.currency}, label{telemetry.LLMPriceSource, end.cost.source})).add...)
 		}
 	}
 	if end.errorType != "" {
@@ -280,9 +287,9 @@ func (c *call) recordTokens(base series, end conclusion) {
 func (c *call) recordWaste(base series, took spent, why string) {
 	in, reason := &c.transport.instruments, label{telemetry.LLMReason, why}
 	if n := took.tokens.input() + took.tokens.output(); n > 0 {
-		in.wastedTokens.Add(c.ctx, n, in.option(base.with(reason)))
+		in.wastedTokens.Add(c.ctx, n, in.of(base.with(reason)).add...)
 	}
 	if took.cost.known {
-		in.wastedCost.Add(c.ctx, took.cost.total, in.option(base.with(reason, label{telemetry.LLMCurrency, took.cost.currency})))
+		in.wastedCost.Add(c.ctx, took.cost.total, in.of(base.with(reason, label{telemetry.LLMCurrency, took.cost.currency})).add...)
 	}
 }

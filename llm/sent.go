@@ -3,6 +3,7 @@ package llm
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"sync/atomic"
@@ -47,7 +48,7 @@ func (b *sentBody) Read(p []byte) (int, error) {
 // note tells failures of the caller from the end, and from what follows when
 // base does not want more.
 func (b *sentBody) note(err error) {
-	if err != nil && err != io.EOF && !b.closed.Load() {
+	if err != nil && !errors.Is(err, io.EOF) && !b.closed.Load() {
 		b.request.failed.Store(true)
 	}
 }
@@ -107,7 +108,7 @@ func (b *sentBody) readAhead(out *http.Request, limit int, whole bool) {
 	}
 	b.ahead = read
 	b.request.unsent.Store(len(read) > 0)
-	if b.err == io.EOF {
+	if b.all() {
 		return
 	}
 	b.note(b.err)
@@ -117,7 +118,7 @@ func (b *sentBody) readAhead(out *http.Request, limit int, whole bool) {
 }
 
 // all reports whether all of the body was read ahead.
-func (b *sentBody) all() bool { return b.err == io.EOF }
+func (b *sentBody) all() bool { return errors.Is(b.err, io.EOF) }
 
 // replace has something else sent than what was read ahead, which was all.
 func (b *sentBody) replace(out *http.Request, content []byte) {

@@ -2,30 +2,69 @@ package llm
 
 import (
 	"context"
+	"reflect"
 	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/otelmon/toolkit/internal/headsample"
 	"github.com/otelmon/toolkit/internal/telemetry"
 	"github.com/otelmon/toolkit/middleware"
 )
 
-// startSpan starts the span. Where the model is not known yet, it is named later.
+// startSpan starts the span, unless it is known that it is not to be recorded.
+// Where the model is not known yet, it is named later.
 func (c *call) startSpan() {
 	c.ctx, c.span = c.original.Context(), trace.SpanFromContext(context.Background())
 	if c.transport.cfg.HTTP.Disable&middleware.Traces != 0 {
 		return
 	}
-	tracer := c.transport.cfg.tracer().Tracer(telemetry.Scope+"/llm",
-		trace.WithInstrumentationVersion(telemetry.Version), trace.WithSchemaURL(telemetry.SchemaURL))
+	r := c.original
+	asked := &headsample.Context{Context: c.ctx, Kind: trace.SpanKindClient, Request: headsample.Request{
+		Method: r.Method, Path: r.URL.Path, Scheme: r.URL.Scheme, Header: r.Header,
+	}}
+	if decider, ok := c.transport.cfg.tracer().(headsample.Decider); ok {
+		decision, ok := decider.Decide(asked, trace.SpanKindClient)
+		switch {
+		case !ok:
+		case decision.Recording:
+			asked.Leave(decision)
+		default:
+			c.ctx = decision.Without(c.ctx)
+			return
+		}
+	}
 	name := c.api.operation
 	if c.model != "" {
 		name += " " + valid(c.model)
 	}
-	c.ctx, c.span = tracer.Start(c.ctx, name, trace.WithSpanKind(trace.SpanKindClient), trace.WithTimestamp(c.start),
-		trace.WithAttributes(c.target.attributes(c.api)...))
+	_, c.span = c.transport.tracer().Start(asked, name, trace.WithSpanKind(trace.SpanKindClient),
+		trace.WithTimestamp(c.start), trace.WithAttributes(c.target.attributes(c.api)...))
+	c.ctx = trace.ContextWithSpan(c.ctx, c.span)
+}
+
+// madeTracer is a tracer and where it came from.
+type madeTracer struct {
+	trace.Tracer
+
+	provider trace.TracerProvider
+}
+
+// tracer returns the tracer of the provider of the moment, which is nearly always
+// that of the last time.
+func (t *transport) tracer() trace.Tracer {
+	provider := t.cfg.tracer()
+	last := t.made.Load()
+	if last == nil || last.provider != provider {
+		last = &madeTracer{provider.Tracer(telemetry.Scope+"/llm",
+			trace.WithInstrumentationVersion(telemetry.Version), trace.WithSchemaURL(telemetry.SchemaURL)), provider}
+		if reflect.ValueOf(provider).Comparable() {
+			t.made.Store(last)
+		}
+	}
+	return last
 }
 
 // recordSpan tells the span all, and ends it.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/otelmon/toolkit/internal/failure"
@@ -68,6 +69,7 @@ type transport struct {
 	targets      *targets
 	models       names
 	callers      names
+	made         atomic.Pointer[madeTracer] // last
 }
 
 // CloseIdleConnections does what [http.Client.CloseIdleConnections] asks for.
@@ -99,7 +101,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	c.begin()
 	defer c.abandoned()
 	out = out.WithContext(context.WithValue(c.ctx, insideKey{}, true))
-	response, err := answerTo(r, out, t.calls) //nolint:bodyclose // the caller closes it
+	response, err := answerTo(r, out, t.calls)
 	c.returned = true
 	if err != nil || response == nil { // the latter is for [http.Client] to complain of
 		c.end(failed, cmp.Or(err, failure.ErrAbandoned))

@@ -158,12 +158,7 @@ func (c *call) untraced() bool {
 		c.Leave(decision)
 		return false
 	}
-	// An unsampled parent goes to the server as it is: its span is made after
-	// all if its own request fails, whereas that of the decision never is.
-	parent := trace.SpanContextFromContext(c.Context.Context)
-	if (!parent.IsValid() || parent.IsSampled()) && decision.SpanContext.IsValid() {
-		c.Context.Context = trace.ContextWithSpanContext(c.Context.Context, decision.SpanContext)
-	}
+	c.Context.Context = decision.Without(c.Context.Context)
 	return true
 }
 

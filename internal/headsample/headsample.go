@@ -53,6 +53,17 @@ type Decision struct {
 	Final bool
 }
 
+// Without returns ctx for what leaves no span by the decision. An unsampled parent
+// stays as it is: its span is made after all if its own request fails, whereas
+// that of the decision never is.
+func (d Decision) Without(ctx context.Context) context.Context {
+	parent := trace.SpanContextFromContext(ctx)
+	if parent.IsValid() && !parent.IsSampled() || !d.SpanContext.IsValid() {
+		return ctx
+	}
+	return trace.ContextWithSpanContext(ctx, d.SpanContext)
+}
+
 // Decider is a TracerProvider that can tell what it would decide about a span
 // before that is started. Safe for concurrent use.
 type Decider interface {

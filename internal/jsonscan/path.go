@@ -33,6 +33,9 @@ func (p *path) push(separator string, name []byte) {
 		p.lost++
 		return
 	}
+	if p.text == nil {
+		p.text, p.sizes = make([]byte, 0, 64), make([]uint8, 0, 16)
+	}
 	p.text = append(append(p.text, separator...), name...)
 	p.sizes = append(p.sizes, uint8(size))
 }
