@@ -28,8 +28,12 @@ type conclusion struct {
 
 // conclusion is called with the lock held.
 func (c *call) conclusion(how ending, fault failure.Failure) conclusion {
-	seen := *c.answer
-	end := conclusion{facts: c.request.read(), answer: &seen, size: c.bytes, duration: c.elapsed()}
+	seen := c.answer
+	if c.hides { // it goes on being looked into
+		copied := *seen
+		seen = &copied
+	}
+	end := conclusion{facts: c.request.read(), answer: seen, size: c.bytes, duration: c.elapsed()}
 	if end.facts.model == "" {
 		end.facts.model = c.model
 	}
