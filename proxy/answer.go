@@ -41,7 +41,7 @@ func noUpstream() answer {
 }
 
 func loop(upstream string) answer {
-	return answer{http.StatusLoopDetected, "otelmon_upstream_loop", "the upstream is this proxy itself", upstream}
+	return answer{http.StatusLoopDetected, "otelmon_upstream_loop", "the upstream leads back to this proxy", upstream}
 }
 
 func unreadable() answer {

@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 const alphanumeric = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
@@ -41,8 +43,23 @@ func (c Config) problems() problems {
 			prefixes[prefix] = i
 		}
 	}
+	for i, host := range c.PropagateTo {
+		if !isHost(host) {
+			found.add(fmt.Sprintf("propagate_to[%d]", i), "%q; accepted: a host such as api.example.com, or .example.com with its subdomains", host)
+		}
+	}
 	c.Caller.check(&found)
 	return found
+}
+
+// isHost reports whether a host can be that of a URL, so that it matches any.
+func isHost(host string) bool {
+	if _, err := netip.ParseAddr(host); err == nil {
+		return true
+	}
+	name := strings.TrimPrefix(host, ".")
+	u, err := url.Parse("https://" + name)
+	return err == nil && u.Host == name && u.Hostname() != "" && !strings.ContainsAny(name, "*, ")
 }
 
 // check returns the problems as an error.
@@ -66,6 +83,9 @@ func (u Upstream) check(field string, found *problems) {
 		if _, err := parseTemplate(route); err != nil {
 			found.add(fmt.Sprintf("%s.routes[%d]", field, i), "%v", err)
 		}
+	}
+	if u.Provider != strings.ToLower(u.Provider) || strings.ContainsFunc(u.Provider, unicode.IsSpace) {
+		found.add(field+".provider", "%q; accepted: a value of gen_ai.provider.name such as deepseek, in lower case, without spaces", u.Provider)
 	}
 	if u.Timeout < 0 {
 		found.add(field+".timeout", "%v; accepted: a duration such as 30s, or 0 for %v", u.Timeout, defaultTimeout)

@@ -7,6 +7,7 @@ import (
 
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
+	"go.yaml.in/yaml/v3"
 )
 
 // Config says what [New] makes; [ReadFile] reads one from YAML, in the terms
@@ -20,12 +21,16 @@ type Config struct {
 	// not.
 	Caller Caller `yaml:"caller"`
 
-	// IncludeUsage, Models and PropagateTo are those of llm.Config, but for
-	// the default of the last: the headers that tell a trace, and baggage, go to
-	// no upstream, also those of the client. For all requests, LLM calls or not.
-	IncludeUsage bool     `yaml:"include_usage"`
-	Models       []string `yaml:"models"`
-	PropagateTo  []string `yaml:"propagate_to"`
+	// IncludeUsage is that of llm.Config: what it changes in requests and in
+	// streams is described there. An upstream that does not know the option may
+	// answer 400 or 422. Default: requests and answers go through as they are.
+	IncludeUsage bool `yaml:"include_usage"`
+
+	// Models and PropagateTo are those of llm.Config, but for the default of
+	// the last: the headers that tell a trace, and baggage, go to no upstream,
+	// also those of the client. For all requests, LLM calls or not.
+	Models      []string `yaml:"models"`
+	PropagateTo []string `yaml:"propagate_to"`
 
 	// PricesFile is a price book that comes before the built-in one.
 	PricesFile string `yaml:"prices_file"`
@@ -35,6 +40,8 @@ type Config struct {
 	TracerProvider trace.TracerProvider `yaml:"-"`
 	MeterProvider  metric.MeterProvider `yaml:"-"`
 	Logger         *slog.Logger         `yaml:"-"`
+
+	document *yaml.Node // what it was read from, if it was
 }
 
 // Upstream is one API behind the proxy.
@@ -45,7 +52,11 @@ type Upstream struct {
 	Prefix string `yaml:"prefix"`
 
 	// URL is where the requests go, with scheme http, https or h2c (HTTP/2
-	// without TLS). Its path is put before that of requests. Required.
+	// without TLS). Its path is put before that of requests, and is no fence:
+	// "/api/../admin" is passed on as it is. A host that is not on the Internet,
+	// by its address or because its name has no dot or ends in .local,
+	// .localhost, .internal or .svc, gets the header Via, by which the proxy
+	// knows requests that come back to it. Required.
 	URL string `yaml:"url"`
 
 	// Name is the upstream's in metrics and in answers about its failures.
@@ -63,8 +74,8 @@ type Upstream struct {
 	Routes []string `yaml:"routes"`
 
 	// Timeout is how long the upstream may take from the end of the request
-	// until the header of its response is there. Default 10 min, which DeepSeek
-	// may take.
+	// until the header of its response is there, and to take each further part of
+	// the request before. Default 10 min, which DeepSeek may take.
 	Timeout time.Duration `yaml:"timeout"`
 
 	// TLS is for https. Default: the system's authorities.

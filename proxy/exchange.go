@@ -1,9 +1,11 @@
 package proxy
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -23,12 +25,23 @@ type exchange struct {
 type requestBody struct {
 	io.ReadCloser // nil: there is none
 
-	complete, failed atomic.Bool
+	complete, failed, answered atomic.Bool
+
+	timeout time.Duration
+	stalled *time.Timer // stopped while the client is waited for
+	cancel  context.CancelCauseFunc
 }
+
+// errStalled is the cause of a request whose upstream did not go on taking it.
+var errStalled = context.DeadlineExceeded
 
 // Read implements [io.Reader].
 func (b *requestBody) Read(p []byte) (int, error) {
+	b.stalled.Stop()
 	n, err := b.ReadCloser.Read(p)
+	if !b.answered.Load() {
+		b.stalled.Reset(b.timeout)
+	}
 	switch err {
 	case nil:
 	case io.EOF:
@@ -39,17 +52,44 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	return n, err //nolint:wrapcheck // as any reader
 }
 
-// takeBody has the body of the request noted, and read while the response is
-// written: an upstream may answer before it has all.
-func (x *exchange) takeBody(r *http.Request) {
-	if r.Body == nil || r.ContentLength == 0 {
-		return
+// giveUp ends the exchange unless the upstream has answered.
+func (b *requestBody) giveUp() {
+	if !b.answered.Load() {
+		b.cancel(errStalled)
 	}
-	x.body.ReadCloser = r.Body
-	r.Body = &x.body
+}
+
+// end is called when nothing is to be read any more.
+func (b *requestBody) end() {
+	b.answered.Store(true)
+	if b.stalled != nil {
+		b.stalled.Stop()
+		b.cancel(nil)
+	}
+}
+
+// takeBody returns the request with its body noted, and read while the response
+// is written: an upstream may answer before it has all. It may not take longer
+// than the timeout for what was read.
+func (x *exchange) takeBody(r *http.Request, timeout time.Duration) *http.Request {
+	if r.Body == nil || r.ContentLength == 0 {
+		return r
+	}
+	ctx, cancel := context.WithCancelCause(r.Context())
+	x.body.ReadCloser, x.body.cancel, x.body.timeout = r.Body, cancel, timeout
+	x.body.stalled = time.AfterFunc(timeout, x.body.giveUp)
 	if r.ProtoMajor == 1 {
 		x.duplex = http.NewResponseController(x.ResponseWriter).EnableFullDuplex() == nil
 	}
+	r = r.WithContext(ctx)
+	r.Body = &x.body
+	return r
+}
+
+// Hijack is called for a response that upgrades the connection.
+func (x *exchange) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	x.body.answered.Store(true)
+	return http.NewResponseController(x.ResponseWriter).Hijack() //nolint:wrapcheck // as any Hijacker
 }
 
 // Unwrap is for [http.ResponseController].
@@ -61,6 +101,7 @@ func (x *exchange) WriteHeader(code int) {
 	const contentType = "Content-Type"
 	if code >= http.StatusOK {
 		x.began = true
+		x.body.answered.Store(true)
 		header := x.Header()
 		if len(header[contentType]) == 0 {
 			header[contentType] = nil
@@ -79,6 +120,7 @@ func (x *exchange) WriteHeader(code int) {
 // complete response.
 func (x *exchange) end(r *http.Request) {
 	panicked := recover()
+	x.body.end()
 	if panicked == nil {
 		return
 	}

@@ -121,10 +121,54 @@ func TestAnUpstreamThatIsTheProxyItself(t *testing.T) {
 		for _, path := range []string{"/a/a/a", "/b"} {
 			status, body := get(t, front.URL+path)
 			same(t, "status", http.StatusLoopDetected, status)
-			same(t, "body", `{"error":{"message":"the upstream is this proxy itself","type":"otelmon_upstream_loop","upstream":"me"}}`+"\n", body)
+			same(t, "body", `{"error":{"message":"the upstream leads back to this proxy","type":"otelmon_upstream_loop","upstream":"me"}}`+"\n", body)
 		}
 	}
 	p.eventually(t, telemetry.ProxyUpstreamFailures, "error.type=loop otelmon.proxy.upstream=me = 6")
+}
+
+// loopOfTwo returns a proxy whose upstream is a proxy whose upstream is the
+// first one.
+func loopOfTwo(t *testing.T) *proxied {
+	t.Helper()
+	var first *proxied
+	front := newServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { first.proxy.ServeHTTP(w, r) }))
+	first = newProxied(t, to(newProxied(t, to(front.URL)).URL))
+	return first
+}
+
+func TestAnUpstreamThatLeadsBackToTheProxy(t *testing.T) {
+	t.Parallel()
+	p := loopOfTwo(t)
+	for _, path := range []string{"/a", "/v1/chat/completions"} {
+		response, err := http.Post(p.URL+path, "application/json", strings.NewReader(`{"model":"m"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		same(t, "status", http.StatusLoopDetected, response.StatusCode)
+	}
+	p.eventually(t, telemetry.ProxyUpstreamFailures, "error.type=loop otelmon.proxy.upstream=api = 2")
+	if logged := p.logged.String(); strings.Count(logged, "\n") != 1 || !strings.Contains(logged, "a request came back to this proxy") {
+		t.Errorf("got log %q", logged)
+	}
+}
+
+func TestOnlyUpstreamsNearbyGetVia(t *testing.T) { // not parallel: it takes what TestMain's forward proxy sees
+	for host, nearby := range map[string]bool{
+		"api.example.com": false, "API.EXAMPLE.COM": false, "203.0.113.9": false, "[2001:db8::9]": false, "api.example.com.": false,
+		"llm.internal.example.com": false, "llm": true, "llm.default.svc": true, "llm.default.svc.cluster.local": true, "LLM.Internal": true,
+		"10.1.2.3": true, "192.168.0.1": true, "169.254.1.1": true, "[fd00::1]": true, "[::ffff:10.1.2.3]": true,
+	} {
+		p := newProxied(t, to("http://"+host))
+		if status, _ := get(t, p.URL); status != http.StatusOK {
+			t.Fatalf("%s: got status %d", host, status)
+		}
+		r := receive(t, "the request", forwarded)
+		same(t, "host", strings.ToLower(host), strings.ToLower(r.Host))
+		same(t, host+": Via", nearby, strings.HasPrefix(r.Header.Get("Via"), "1.1 otelmon-"))
+		same(t, host+": values of Via", nearby, len(r.Header["Via"]) == 1)
+	}
 }
 
 // An address of ours may be that of a client later, and even at the same time.

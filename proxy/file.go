@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"reflect"
 	"strconv"
 	"strings"
 
@@ -64,7 +65,17 @@ func parse(at string, data []byte) (Config, error) {
 	if len(all) > 0 {
 		return Config{}, errors.Join(all...)
 	}
+	cfg.document = &document
 	return cfg, nil
+}
+
+// Line returns the line of a field such as "upstreams[0].url", or of what is
+// nearest around it, in what [ReadFile] or [Parse] read; 0 if they did not.
+func (c Config) Line(field string) int {
+	if c.document == nil {
+		return 0
+	}
+	return lineOf(c.document, field)
 }
 
 // syntaxError tells where a document is no YAML.
@@ -88,14 +99,26 @@ func typeErrors(at string, document *yaml.Node, err error) error {
 		number, text, _ := strings.Cut(strings.TrimPrefix(message, "line "), ": ")
 		line, _ := strconv.Atoi(number) // the package always tells it
 		if name, ok := strings.CutPrefix(text, "field "); ok {
-			name, _, _ = strings.Cut(name, " not found")
-			text = fieldAt(document, "", line, name) + ": no such field"
+			name, goType, _ := strings.Cut(name, " not found in type ")
+			text = fieldAt(document, "", line, name) + ": no such field; accepted: " + strings.Join(fieldsOf(goType), ", ")
 		} else if into := strings.LastIndex(text, " into "); into >= 0 {
 			text = fieldAt(document, "", line, "") + ": the value does not fit; accepted: " + accepted(text[into+len(" into "):])
 		}
 		all = append(all, fmt.Errorf("%s%d: %s", at, line, strings.TrimPrefix(text, ": ")))
 	}
 	return errors.Join(all...)
+}
+
+// fieldsOf returns the fields of a type of Go.
+func fieldsOf(goType string) (names []string) {
+	for _, t := range []reflect.Type{reflect.TypeFor[Config](), reflect.TypeFor[Upstream](), reflect.TypeFor[ClientTLS](), reflect.TypeFor[Caller]()} {
+		for i := 0; t.String() == goType && i < t.NumField(); i++ {
+			if name := t.Field(i).Tag.Get("yaml"); name != "" && name != "-" {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
 }
 
 // accepted describes the values of a type of Go.

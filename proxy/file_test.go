@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"go.opentelemetry.io/otel/metric/noop"
 
 	"github.com/otelmon/toolkit/internal/golden"
@@ -19,7 +21,7 @@ func TestParse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	same(t, "configuration", proxy.Config{
+	want := proxy.Config{
 		Upstreams: []proxy.Upstream{
 			{
 				Prefix: "/deepseek", URL: "https://api.deepseek.com", Name: "deepseek", Provider: "deepseek",
@@ -30,7 +32,14 @@ func TestParse(t *testing.T) {
 		},
 		Caller:       proxy.Caller{Header: "X-Team", Allowed: []string{"search", "ads"}},
 		IncludeUsage: true, Models: []string{"deepseek-chat"}, PropagateTo: []string{".internal"}, PricesFile: "prices.yaml",
-	}, got)
+	}
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(proxy.Config{})); diff != "" {
+		t.Errorf("configuration (-want +got):\n%s", diff)
+	}
+	for field, want := range map[string]int{"prices_file": 23, "upstreams[1].url": 16, "upstreams[0].tls.none": 11} {
+		same(t, "line of "+field, want, got.Line(field))
+	}
+	same(t, "line without a file", 0, want.Line("upstreams"))
 }
 
 // The golden file has the errors of each document in testdata/errors.yaml, which

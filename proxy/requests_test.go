@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -31,11 +32,21 @@ func newRecorder(t testing.TB) (*httptest.Server, <-chan arrived) {
 		if err != nil {
 			panic(http.ErrAbortHandler)
 		}
+		withoutOwnVia(r.Header)
 		seen <- arrived{
 			r.Method, r.RequestURI, r.Host, string(body), r.ContentLength, r.TransferEncoding,
 			maps.Clone(r.Header), maps.Clone(r.Trailer),
 		}
 	})), seen
+}
+
+// withoutOwnVia removes what upstreams on loopback get, see
+// TestOnlyUpstreamsNearbyGetVia.
+func withoutOwnVia(header http.Header) {
+	header["Via"] = slices.DeleteFunc(header["Via"], func(via string) bool { return strings.HasPrefix(via, "1.1 otelmon-") })
+	if len(header["Via"]) == 0 {
+		header.Del("Via")
+	}
 }
 
 // sendRaw sends a request and reads the response to its end.
@@ -91,6 +102,7 @@ func TestRequestsArriveAsTheyWereSent(t *testing.T) {
 		"options":                                  head("OPTIONS /a"),
 		"no user agent":                            head("GET /"),
 		"a user agent":                             head("GET /", "User-Agent: a/1"),
+		"a header of another proxy":                head("GET /", "Via: 1.1 other", "Via: 2.0 b, 1.0 c"),
 		"forwarding headers":                       head("GET /", "X-Forwarded-For: 1.2.3.4", "X-Forwarded-For: 5.6.7.8", "X-Forwarded-Host: a", "X-Forwarded-Proto: b", "Forwarded: for=1.2.3.4"),
 		"any encoding":                             head("GET /", "Accept-Encoding: br;q=1, zstd, *;q=0"),
 		"a key":                                    head("GET /", "Authorization: Bearer k", "X-Api-Key: k", "Cookie: a=b; c=d"),

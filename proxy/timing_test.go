@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/otelmon/toolkit/internal/telemetry"
 )
@@ -340,4 +342,46 @@ func TestRequestsInARow(t *testing.T) {
 	if c.reader.Buffered() > 0 {
 		t.Error("there is more")
 	}
+}
+
+// An upstream that takes the connection and nothing more is as slow as one that
+// does not answer.
+func TestAnUpstreamThatDoesNotReadTheBody(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0") // the kernel takes connections
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	cfg := to("http://" + listener.Addr().String())
+	cfg.Upstreams[0].Timeout = 50 * time.Millisecond
+	p := newProxied(t, cfg)
+	response, err := http.Post(p.URL+"/a", "text/plain", io.LimitReader(zeros{}, 64<<20))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	same(t, "status", http.StatusGatewayTimeout, response.StatusCode)
+	p.eventually(t, telemetry.ProxyUpstreamFailures, "error.type=timeout otelmon.proxy.upstream=api = 1")
+}
+
+// Nobody can hurry a client, and what was answered may take its time.
+func TestTheTimeoutIsTheUpstreams(t *testing.T) {
+	t.Parallel()
+	const timeout = 200 * time.Millisecond
+	upstream := newServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		_ = http.NewResponseController(w).Flush()
+		<-time.After(2 * timeout)
+		_, _ = io.WriteString(w, "done")
+	}))
+	cfg := to(upstream.URL)
+	cfg.Upstreams[0].Timeout = timeout
+	c := dial(t, newProxied(t, cfg).URL)
+	c.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\na")
+	<-time.After(2 * timeout)
+	c.send("b")
+	response := c.head("POST")
+	same(t, "status", http.StatusOK, response.StatusCode)
+	same(t, "body", "done", c.read(response.Body, 4))
 }

@@ -23,6 +23,8 @@ import (
 type upstream struct {
 	prefix, name string
 	target       url.URL // its path has no slash at the end
+	via          string  // "": the header Via is left alone
+	timeout      time.Duration
 	routes       routes
 	base         *http.Transport
 	proxy        *httputil.ReverseProxy
@@ -33,7 +35,10 @@ func (p *Proxy) newUpstream(cfg Config, given Upstream, prices *price.Book) (*up
 	if err != nil {
 		return nil, fmt.Errorf("url: %w", err)
 	}
-	u := &upstream{prefix: given.Prefix, name: cmp.Or(given.Name, target.Host), target: *target}
+	u := &upstream{prefix: given.Prefix, name: cmp.Or(given.Name, target.Host), target: *target, timeout: given.Timeout}
+	if !isPublic(target.Hostname()) {
+		u.via = "1.1 " + p.pseudonym // RFC 9110, 7.6.3
+	}
 	u.base, err = newTransport(given, target.Scheme, p.own)
 	if err != nil {
 		return nil, err
@@ -48,7 +53,7 @@ func (p *Proxy) newUpstream(cfg Config, given Upstream, prices *price.Book) (*up
 	u.target.Path, u.target.RawPath = strings.TrimSuffix(target.Path, "/"), strings.TrimSuffix(target.EscapedPath(), "/")
 	u.proxy = &httputil.ReverseProxy{
 		Rewrite:        u.rewrite,
-		Transport:      llm.Transport(u.base, u.clientConfig(cfg, given.Provider, prices)),
+		Transport:      llm.Transport(u.base, p.clientConfig(u, cfg, given.Provider, prices)),
 		FlushInterval:  flushInterval,
 		BufferPool:     &buffers{},
 		ErrorLog:       slog.NewLogLogger(lines{slog.DiscardHandler, p.log}, slog.LevelError),
@@ -75,12 +80,13 @@ func (c Config) prices() (*price.Book, error) {
 	return book.Over(price.Default()), nil
 }
 
-func (u *upstream) clientConfig(cfg Config, provider string, prices *price.Book) llm.Config {
+func (p *Proxy) clientConfig(u *upstream, cfg Config, provider string, prices *price.Book) llm.Config {
 	propagateTo := append([]string{}, cfg.PropagateTo...) // nil would mean all
 	client := llm.Config{
-		TracerProvider: cfg.TracerProvider, MeterProvider: cfg.MeterProvider,
+		TracerProvider: p.tracers, MeterProvider: p.meters,
 		HTTP:   middleware.Config{PropagateTo: propagateTo},
-		Prices: prices, Models: cfg.Models, IncludeUsage: cfg.IncludeUsage, Caller: cfg.Caller.function(),
+		Prices: prices, Models: cfg.Models, IncludeUsage: cfg.IncludeUsage,
+		Caller: cfg.Caller.function(), Callers: cfg.Caller.Allowed, Memory: p.memory,
 	}
 	if provider != "" {
 		client.Providers = map[string]string{u.target.Host: provider}
@@ -100,6 +106,9 @@ func (u *upstream) rewrite(r *httputil.ProxyRequest) {
 	if strings.EqualFold(r.Out.Header.Get("Upgrade"), "h2c") { // between client and proxy, if at all
 		r.Out.Header.Del("Upgrade")
 		r.Out.Header.Del("Connection")
+	}
+	if u.via != "" {
+		r.Out.Header["Via"] = append(r.Out.Header["Via"], u.via)
 	}
 }
 
@@ -152,8 +161,9 @@ func prepare(r *http.Response) error {
 // answer tells the client why there is no response.
 func (p *Proxy) answer(w http.ResponseWriter, r *http.Request, u *upstream, err error) {
 	x, ok := w.(*exchange)
-	switch {
-	case r.Context().Err() != nil: // the client left
+	switch cause := context.Cause(r.Context()); {
+	case cause == errStalled: //nolint:errorlint // never wrapped
+	case cause != nil: // the client left
 		panic(http.ErrAbortHandler) //nolint:forbidigo // net/http's own way to send nothing
 	case ok && x.body.failed.Load():
 		unreadable().write(w)

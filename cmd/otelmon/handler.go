@@ -5,70 +5,53 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
-
-	"github.com/otelmon/toolkit/proxy"
 )
 
-// handler serves each request with the latest proxy to its end. A proxy that
-// was replaced is closed after its last request. Safe for concurrent use.
+// handler passes requests on until it is stopped, and knows of those that are
+// under way. Safe for concurrent use.
 type handler struct {
-	active atomic.Int64 // requests under way
+	next   http.Handler
+	active atomic.Int64
 
-	mu      sync.RWMutex
-	current *generation
-	retired sync.WaitGroup // generations that have requests yet
-}
-
-type generation struct {
-	proxy    *proxy.Proxy
+	mu       sync.RWMutex
+	stopped  bool
 	requests sync.WaitGroup
 }
 
 // ServeHTTP returns when the request is done, also if it became an upgraded
 // connection, of which http.Server does not know.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	g := h.enter()
-	if g == nil {
+	if !h.enter() {
 		http.Error(w, "The proxy is stopping.", http.StatusServiceUnavailable)
 		return
 	}
-	defer g.requests.Done()
+	defer h.requests.Done()
 	h.active.Add(1)
 	defer h.active.Add(-1)
-	g.proxy.ServeHTTP(w, r)
+	h.next.ServeHTTP(w, r)
 }
 
-func (h *handler) enter() *generation {
+func (h *handler) enter() bool {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	if h.current != nil {
-		h.current.requests.Add(1)
+	if !h.stopped {
+		h.requests.Add(1)
 	}
-	return h.current
+	return !h.stopped
 }
 
-// swap has new requests go to next; nil refuses them.
-func (h *handler) swap(next *proxy.Proxy) {
+// stop refuses new requests.
+func (h *handler) stop() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if old := h.current; old != nil {
-		h.retired.Go(func() {
-			old.requests.Wait()
-			old.proxy.Close()
-		})
-	}
-	h.current = nil
-	if next != nil {
-		h.current = &generation{proxy: next}
-	}
+	h.stopped = true
 }
 
-// wait reports whether all proxies that were replaced are closed before ctx
-// ends.
+// wait reports whether all requests are done before ctx ends. It follows stop.
 func (h *handler) wait(ctx context.Context) bool {
 	done := make(chan struct{})
 	go func() {
-		h.retired.Wait()
+		h.requests.Wait()
 		close(done)
 	}()
 	select {

@@ -43,7 +43,7 @@ func proxyHelp() string {
 		{"Upstreams", upstreamSettings()},
 		{"Measuring", measuringSettings()},
 		{"Callers", callerSettings()},
-		{"Listening", listenerSettings()},
+		{"Listening", append(listenerSettings(), listenerTLSSettings()...)},
 		{"Others", []setting{fileSetting(), {flag: "help", meaning: "this text"}, {flag: "version", meaning: "the version"}}},
 	}
 	for _, group := range groups {

@@ -102,7 +102,7 @@ func start(t *testing.T, args ...string) *running {
 	ctx, cancel := context.WithCancel(t.Context())
 	r := &running{log: newLines(), stop: cancel, code: make(chan int, 1)}
 	args = append([]string{"proxy", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"}, args...)
-	go func() { r.code <- run(ctx, args, os.Getenv, io.Discard, r.log) }()
+	go func() { r.code <- run(ctx, args, os.Environ(), io.Discard, r.log) }()
 	t.Cleanup(func() {
 		cancel()
 		select {

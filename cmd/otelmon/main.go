@@ -22,12 +22,12 @@ const (
 )
 
 func main() {
-	os.Exit(run(context.Background(), os.Args[1:], os.Getenv, os.Stdout, os.Stderr))
+	os.Exit(run(context.Background(), os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
 }
 
 // process is what a command knows of its surroundings.
 type process struct {
-	getenv         func(string) string
+	environment    environment
 	stdout, stderr io.Writer
 }
 
@@ -44,8 +44,8 @@ func commands() []command {
 }
 
 // run returns the exit code.
-func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
-	p := process{getenv, stdout, stderr}
+func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
+	p := process{environ, stdout, stderr}
 	if len(args) == 0 {
 		p.complain("otelmon: no command; " + advice())
 		return misused

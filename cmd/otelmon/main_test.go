@@ -25,15 +25,15 @@ func TestMain(m *testing.M) {
 }
 
 // unset is an environment without variables.
-func unset(string) string { return "" }
+var unset environment
 
 // answers runs what ends by itself.
-func answers(t *testing.T, getenv func(string) string, args ...string) (code int, stdout, stderr string) {
+func answers(t *testing.T, environ environment, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, err bytes.Buffer
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel() // should it begin to serve
-	code = run(ctx, args, getenv, &out, &err)
+	code = run(ctx, args, environ, &out, &err)
 	return code, out.String(), err.String()
 }
 

@@ -34,6 +34,8 @@ func TestWrongFlagsAreRefused(t *testing.T) {
 		"no time at all":                    {one("--upstream-timeout", "0s"), `--upstream-timeout="0s": not above 0; accepted: a duration above 0, such as 90s or 10m`},
 		"authorities that are not there":    {one("--upstream-ca", "/nowhere.pem"), "--upstream-ca: open /nowhere.pem: no such file or directory"},
 		"a key of upstreams alone":          {one("--upstream-key", "/nowhere.pem"), "--upstream-ca: one of cert_file and key_file is missing"},
+		"hosts by a wildcard":               {one("--propagate-to", "*"), `--propagate-to: "*"; accepted: a host such as api.example.com, or .example.com with its subdomains`},
+		"a provider in upper case":          {one("--provider", "DeepSeek"), `--provider: "DeepSeek"; accepted: a value of gen_ai.provider.name such as deepseek`},
 		"a header without its values":       {one("--caller-header", "X-Team"), "--caller-allow: there is none; accepted: "},
 		"values without their header":       {one("--caller-allow", "a"), "--caller-allow: there is no header; accepted: "},
 		"a switch that is neither":          {one("--include-usage=perhaps"), `--include-usage="perhaps": neither true nor false; accepted: true or false`},
@@ -58,9 +60,9 @@ func TestWrongFlagsAreRefused(t *testing.T) {
 
 // wantRefusal checks how the complaint begins; what [proxy.New] says after the
 // name of the flag is tested there.
-func wantRefusal(t *testing.T, getenv func(string) string, args []string, want string) {
+func wantRefusal(t *testing.T, environ environment, args []string, want string) {
 	t.Helper()
-	code, stdout, stderr := answers(t, getenv, append([]string{"proxy"}, args...)...)
+	code, stdout, stderr := answers(t, environ, append([]string{"proxy"}, args...)...)
 	if code != 2 || stdout != "" {
 		t.Errorf("got exit code %d and output %q, want 2 and none", code, stdout)
 	}
@@ -80,12 +82,42 @@ func TestEachWrongUpstreamIsTold(t *testing.T) {
 
 func TestWrongVariablesAreRefused(t *testing.T) {
 	t.Parallel()
-	getenv := variables(map[string]string{"OTELMON_PROXY_UPSTREAM": "http://a", "OTELMON_PROXY_DRAIN": "soon"})
-	wantRefusal(t, getenv, nil, `OTELMON_PROXY_DRAIN="soon": not a duration; accepted: a duration such as 30s, 0s to cut requests off`)
-	getenv = variables(map[string]string{"OTELMON_PROXY_UPSTREAM": "http://a", "OTELMON_PROXY_LISTEN": "80"})
-	wantRefusal(t, getenv, nil, `OTELMON_PROXY_LISTEN="80": not host:port; accepted: host:port, port 0 for any free one`)
-	getenv = variables(map[string]string{"OTELMON_PROXY_UPSTREAM": "a"})
-	wantRefusal(t, getenv, nil, `OTELMON_PROXY_UPSTREAM: "a" `)
+	environ := variables(map[string]string{"OTELMON_PROXY_UPSTREAM": "http://a", "OTELMON_PROXY_DRAIN": "soon"})
+	wantRefusal(t, environ, nil, `OTELMON_PROXY_DRAIN="soon": not a duration; accepted: a duration such as 30s, 0s to cut requests off`)
+	environ = variables(map[string]string{"OTELMON_PROXY_UPSTREAM": "http://a", "OTELMON_PROXY_LISTEN": "80"})
+	wantRefusal(t, environ, nil, `OTELMON_PROXY_LISTEN="80": not host:port; accepted: host:port, port 0 for any free one`)
+	environ = variables(map[string]string{"OTELMON_PROXY_UPSTREAM": "a"})
+	wantRefusal(t, environ, nil, `OTELMON_PROXY_UPSTREAM: "a" `)
+}
+
+func TestUnknownVariablesAreTold(t *testing.T) {
+	t.Parallel()
+	tests := map[string]string{
+		"OTELMON_PROXY_UPSTREAMS": "otelmon proxy: OTELMON_PROXY_UPSTREAMS: no such variable; see otelmon proxy --help\n",
+		"OTELMON_PROXY_":          "otelmon proxy: OTELMON_PROXY_: no such variable; see otelmon proxy --help\n",
+		"OTELMON_PROXY_MODEL":     "",
+		"OTELMON_PROXY_CONFIG":    "",
+		"OTELMON_METRICS_PATH":    "", // of the toolkit
+		// Of a Service of Kubernetes:
+		"OTELMON_PROXY_SERVICE_HOST":         "",
+		"OTELMON_PROXY_SERVICE_PORT":         "",
+		"OTELMON_PROXY_SERVICE_PORT_HTTP":    "",
+		"OTELMON_PROXY_PORT":                 "",
+		"OTELMON_PROXY_PORT_8088_TCP":        "",
+		"OTELMON_PROXY_PORT_8088_TCP_ADDR":   "",
+		"OTELMON_PROXY_METRICS_SERVICE_HOST": "",
+	}
+	for name, want := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, _, stderr := answers(t, environment{name + "=http://a"}, "proxy", "--drain", "soon")
+			told, _, _ := strings.Cut(stderr, `otelmon proxy: --drain=`)
+			told, _, _ = strings.Cut(told, "otelmon proxy: reading the configuration")
+			if told != want {
+				t.Errorf("got complaint %q, want %q", told, want)
+			}
+		})
+	}
 }
 
 func TestWrongFilesAreRefused(t *testing.T) {
@@ -94,10 +126,12 @@ func TestWrongFilesAreRefused(t *testing.T) {
 		content, want string
 	}{
 		"not YAML":                   {"upstreams: [", ":1: "},
-		"a key that there is not":    {"upstreams:\n  - url: http://a\nlisten: ':1'\n", ":3: listen: "},
-		"a key of upstreams":         {"upstreams:\n  - ulr: http://a\n", ":2: upstreams[0].ulr: "},
+		"a key that there is not":    {"upstreams:\n  - url: http://a\nlisten: ':1'\n", ":3: listen: no such field; accepted: upstreams, caller, "},
+		"a key of upstreams":         {"upstreams:\n  - ulr: http://a\n", ":2: upstreams[0].ulr: no such field; accepted: prefix, url, "},
 		"no duration":                {"upstreams:\n  - url: http://a\n    timeout: often\n", ":3: "},
 		"no upstream":                {"include_usage: true\n", ":1: upstreams: "},
+		"prices that are not there":  {"upstreams:\n  - url: http://a\nprices_file: /nowhere.yaml\n", ":3: prices_file: opening the price book: open /nowhere.yaml: "},
+		"authorities not there":      {"upstreams:\n  - url: https://a\n    tls:\n      ca_file: /nowhere.pem\n", ":4: upstreams[0].tls.ca_file: open /nowhere.pem: "},
 		"an empty file":              {"", ":1: upstreams: "},
 		"an upstream without scheme": {"upstreams:\n  - url: api.deepseek.com\n", `:2: upstreams[0].url: "api.deepseek.com" `},
 	}
@@ -121,7 +155,7 @@ func TestAFlagThatDoesNotFitTheFileIsRefused(t *testing.T) {
 	t.Parallel()
 	path := write(t, "upstreams: [{url: http://a}]\ncaller: {header: X, allowed: [a]}\n")
 	wantRefusal(t, unset, []string{"--config", path, "--upstream-ca", "ca.pem"}, "--upstream-ca: the url has scheme http; accepted: ")
-	wantRefusal(t, unset, []string{"--config", path, "--caller-key-fingerprint"}, "caller: there are header and key_fingerprint; accepted: ")
+	wantRefusal(t, unset, []string{"--config", path, "--caller-key-fingerprint"}, path+":2: caller: there are header and key_fingerprint; accepted: ")
 }
 
 func TestWrongCertificatesAreRefused(t *testing.T) {

@@ -29,8 +29,8 @@ type listenerTLS struct{ certFile, keyFile, clientCAFile string }
 // sources are where options come from: flags beat variables, which beat the
 // file.
 type sources struct {
-	flags  map[string][]string // by name of the flag
-	getenv func(string) string
+	flags       map[string][]string // by name of the flag
+	environment environment
 }
 
 // given returns the values of a setting and how the user calls it, nothing if
@@ -39,7 +39,7 @@ func (s sources) given(setting setting) (values []string, name string) {
 	if values, ok := s.flags[setting.flag]; ok {
 		return values, "--" + setting.flag
 	}
-	value := strings.TrimSpace(s.getenv(setting.variable()))
+	value := strings.TrimSpace(s.environment.get(setting.variable()))
 	switch {
 	case value == "":
 		return nil, ""
@@ -108,11 +108,11 @@ func wrong(name, value string, err error, accepted string) error {
 // index is that of an upstream or of a member of a list.
 var index = regexp.MustCompile(`\[\d+\]`)
 
-// inUsersTerms has each line of an error of [proxy.New], which begins with a
-// field, name the flag or variable that the field was given by. Without a file
-// it is the flag in any case.
-func (s sources) inUsersTerms(err error) error {
-	_, file := s.given(fileSetting())
+// inUsersTerms has each line of an error of [proxy.New] about a configuration,
+// which begins with a field, name the flag or variable that the field was given
+// by, or the file with the line. Without a file it is the flag in any case.
+func (s sources) inUsersTerms(err error, cfg proxy.Config) error {
+	path, file := s.given(fileSetting())
 	var lines []string
 	for line := range strings.SplitSeq(err.Error(), "\n") {
 		field, reason, _ := strings.Cut(line, ": ")
@@ -120,7 +120,9 @@ func (s sources) inUsersTerms(err error) error {
 		switch _, name := s.given(setting); {
 		case name != "":
 			line = name + ": " + reason
-		case file == "" && setting.flag != "":
+		case file != "":
+			line = fmt.Sprintf("%s:%d: %s", last(path), cfg.Line(field), line)
+		case setting.flag != "":
 			line = "--" + setting.flag + ": " + reason
 		}
 		lines = append(lines, line)

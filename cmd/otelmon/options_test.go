@@ -9,13 +9,17 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/otelmon/toolkit/internal/golden"
 	"github.com/otelmon/toolkit/proxy"
 )
 
-func variables(values map[string]string) func(string) string {
-	return func(name string) string { return values[name] }
+func variables(values map[string]string) (e environment) {
+	for name, value := range values {
+		e = append(e, name+"="+value)
+	}
+	return e
 }
 
 func write(t *testing.T, content string) (path string) {
@@ -162,7 +166,7 @@ func TestOptions(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(test.want, got, cmp.AllowUnexported(options{}, listenerTLS{})); diff != "" {
+			if diff := cmp.Diff(test.want, got, cmp.AllowUnexported(options{}, listenerTLS{}), cmpopts.IgnoreUnexported(proxy.Config{})); diff != "" {
 				t.Errorf("options (-want +got):\n%s", diff)
 			}
 		})

@@ -34,7 +34,10 @@ func runProxy(ctx context.Context, p process, args []string) int {
 		p.print(version())
 		return succeeded
 	}
-	from := sources{flags: given, getenv: p.getenv}
+	for _, name := range p.environment.unknown() {
+		p.complain("otelmon proxy: " + name + ": no such variable; see otelmon proxy --help")
+	}
+	from := sources{given, p.environment}
 	var o options
 	if err == nil {
 		o, err = from.read()
@@ -95,7 +98,7 @@ func (s sources) try(o options) error {
 	cfg.MeterProvider = noop.NewMeterProvider()
 	tried, err := proxy.New(cfg)
 	if err != nil {
-		return s.inUsersTerms(err)
+		return s.inUsersTerms(err, cfg)
 	}
 	tried.Close()
 	_, err = o.tls.load()
@@ -142,8 +145,8 @@ func startTelemetry(ctx context.Context, p process, o options, ready *atomic.Boo
 			Handlers: map[string]http.Handler{"GET /livez": health(nil), "GET /readyz": health(ready)},
 		},
 	}
-	if !strings.Contains(p.getenv("OTEL_RESOURCE_ATTRIBUTES"), "service.name=") {
-		cfg.ServiceName = cmp.Or(p.getenv("OTEL_SERVICE_NAME"), "otelmon-proxy")
+	if !p.environment.namesService() {
+		cfg.ServiceName = cmp.Or(p.environment.get("OTEL_SERVICE_NAME"), "otelmon-proxy")
 	}
 	sdk, err := otelmon.Setup(ctx, cfg)
 	log := slog.New(sdk.SlogHandler(lines))

@@ -29,8 +29,9 @@ const cutOffTime = 5 * time.Second
 type service struct {
 	from    sources
 	drain   time.Duration
+	proxy   *proxy.Proxy
 	handler *handler
-	tls     *certificates
+	tls     certificates
 	server  *http.Server
 	cutOff  context.CancelFunc
 	ready   *atomic.Bool
@@ -39,11 +40,16 @@ type service struct {
 }
 
 func newService(from sources, o options, log *slog.Logger, ready *atomic.Bool) (*service, error) {
-	s := &service{from: from, drain: o.drain, handler: &handler{}, tls: &certificates{}, ready: ready, log: log}
-	if err := s.apply(o); err != nil {
+	s := &service{from: from, drain: o.drain, ready: ready, log: log}
+	if err := s.tls.load(o.tls); err != nil {
 		return nil, err
 	}
+	o.proxy.Logger = log
 	var err error
+	if s.proxy, err = proxy.New(o.proxy); err != nil {
+		return nil, from.inUsersTerms(err, o.proxy)
+	}
+	s.handler = &handler{next: s.proxy}
 	s.reloads, err = telemetry.Meter(otel.GetMeterProvider(), "cmd/otelmon").Int64Counter(telemetry.ProxyReloads,
 		metric.WithUnit("{reload}"), metric.WithDescription("Times that the proxy was told to read its files again."))
 	if err != nil {
@@ -91,17 +97,14 @@ func (l serverLines) Write(text []byte) (int, error) {
 
 // apply has new requests go by o; those under way are not touched.
 func (s *service) apply(o options) error {
-	cfg := o.proxy
-	cfg.Logger = s.log
-	next, err := proxy.New(cfg)
+	latest, err := o.tls.load()
 	if err != nil {
-		return s.from.inUsersTerms(err)
-	}
-	if err := s.tls.load(o.tls); err != nil {
-		next.Close()
 		return err
 	}
-	s.handler.swap(next)
+	if err := s.proxy.Reload(o.proxy); err != nil {
+		return s.from.inUsersTerms(err, o.proxy)
+	}
+	s.tls.latest.Store(latest)
 	return nil
 }
 
@@ -146,13 +149,14 @@ func (s *service) reload() {
 // finish takes no more requests and waits for those under way, upgraded
 // connections included.
 func (s *service) finish() error {
+	defer s.proxy.Close()
 	defer s.cutOff()
 	s.ready.Store(false)
 	s.log.Info("stopping", "requests", s.handler.active.Load(), "drain", s.drain)
 	ctx, cancel := context.WithTimeout(context.Background(), s.drain)
 	defer cancel()
 	err := s.server.Shutdown(ctx)
-	s.handler.swap(nil)
+	s.handler.stop()
 	if s.handler.wait(ctx) && err == nil {
 		return nil
 	}

@@ -62,7 +62,7 @@ func TestAListenerThatFailsIsAFailure(t *testing.T) {
 	}
 	listener.Close()
 	o := options{proxy: proxy.Config{Upstreams: []proxy.Upstream{{URL: "http://a"}}}}
-	s, err := newService(sources{getenv: unset}, o, slog.New(slog.DiscardHandler), &atomic.Bool{})
+	s, err := newService(sources{environment: unset}, o, slog.New(slog.DiscardHandler), &atomic.Bool{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,14 +77,17 @@ func TestAListenerThatFailsIsAFailure(t *testing.T) {
 func TestServiceNameOfVariablesWins(t *testing.T) {
 	tests := map[string]map[string]string{
 		"by its own variable":    {"OTEL_SERVICE_NAME": "mine"},
-		"among other attributes": {"OTEL_RESOURCE_ATTRIBUTES": "team=a,service.name=mine"},
+		"among other attributes": {"OTEL_RESOURCE_ATTRIBUTES": "team=a, service%2Ename=mine"},
+		"but not as the name of another": {
+			"OTEL_SERVICE_NAME": "mine", "OTEL_RESOURCE_ATTRIBUTES": "peer.service.name=other",
+		},
 	}
 	for name, variables := range tests {
 		t.Run(name, func(t *testing.T) {
 			for name, value := range variables {
 				t.Setenv(name, value)
 			}
-			sdk, _ := startTelemetry(t.Context(), process{os.Getenv, io.Discard, newLines()}, options{metricsListen: "127.0.0.1:0"}, nil)
+			sdk, _ := startTelemetry(t.Context(), process{os.Environ(), io.Discard, newLines()}, options{metricsListen: "127.0.0.1:0"}, nil)
 			defer func() { _ = sdk.Shutdown(t.Context()) }()
 			_, page := get(t, sdk.MetricsURL())
 			if !strings.Contains(page, `service_name="mine"`) {
@@ -319,7 +322,7 @@ func TestProxyServesWhenMetricsCannot(t *testing.T) {
 	defer cancel()
 	log, code := newLines(), make(chan int)
 	args := []string{"proxy", "--upstream", newAPI(t, "one").url, "--listen", "127.0.0.1:0", "--metrics-listen", taken.Addr().String()}
-	go func() { code <- run(ctx, args, os.Getenv, io.Discard, log) }()
+	go func() { code <- run(ctx, args, os.Environ(), io.Discard, log) }()
 	address := log.wait(t, `msg=serving listen=(\S+) .*metrics=none`)[1]
 	if _, got := get(t, "http://"+address); got != "one" {
 		t.Errorf("got %q, want one", got)

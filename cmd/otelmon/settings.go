@@ -23,9 +23,11 @@ type setting struct {
 	set       func(o *options, values []string) error
 }
 
+const variablePrefix = "OTELMON_PROXY_"
+
 // variable is the name of the environment variable.
 func (s setting) variable() string {
-	return "OTELMON_PROXY_" + strings.ToUpper(strings.ReplaceAll(s.flag, "-", "_"))
+	return variablePrefix + strings.ToUpper(strings.ReplaceAll(s.flag, "-", "_"))
 }
 
 func settingOf(flag string) setting {
@@ -40,7 +42,7 @@ func settingOf(flag string) setting {
 // settings are in the order in which they take effect: upstreams come before
 // what is said about all of them.
 func settings() []setting {
-	return slices.Concat(upstreamSettings(), measuringSettings(), callerSettings(), listenerSettings())
+	return slices.Concat(upstreamSettings(), measuringSettings(), callerSettings(), listenerSettings(), listenerTLSSettings())
 }
 
 // fileSetting comes before all others.
@@ -52,7 +54,7 @@ func fileSetting() setting {
 }
 
 func upstreamSettings() []setting {
-	return []setting{
+	return append([]setting{
 		{
 			flag: "upstream", argument: "[PREFIX=]URL", list: true, key: "upstreams[].url",
 			meaning:  "API to pass requests to, under a path prefix such as /deepseek if there are several",
@@ -85,6 +87,11 @@ func upstreamSettings() []setting {
 				return err
 			}),
 		},
+	}, upstreamTLSSettings()...)
+}
+
+func upstreamTLSSettings() []setting {
+	return []setting{
 		{
 			flag: "upstream-ca", argument: "FILE", key: "upstreams[].tls.ca_file", byDefault: "the system's",
 			meaning:  "authorities of the upstreams' certificates",
@@ -110,7 +117,7 @@ func measuringSettings() []setting {
 	return []setting{
 		{
 			flag: "include-usage", key: "include_usage", byDefault: "false",
-			meaning:  "ask for the usage of streams whose client did not, and hide it from the client",
+			meaning:  "ask for the usage of streams whose client did not, and hide that event from it; an API that does not know the option may answer 400",
 			accepted: "true or false",
 			set:      truth(func(o *options) *bool { return &o.proxy.IncludeUsage }),
 		},
@@ -173,6 +180,22 @@ func listenerSettings() []setting {
 			set:      setAddress(func(o *options) *string { return &o.metricsListen }),
 		},
 		{
+			flag: "drain", argument: "TIME", byDefault: "30s",
+			meaning:  "how long requests may go on after SIGTERM",
+			accepted: "a duration such as 30s, 0s to cut requests off",
+			set: func(o *options, values []string) (err error) {
+				if o.drain, err = duration(last(values)); err == nil && o.drain < 0 {
+					return errors.New("negative")
+				}
+				return err
+			},
+		},
+	}
+}
+
+func listenerTLSSettings() []setting {
+	return []setting{
+		{
 			flag: "tls-cert", argument: "FILE", byDefault: "no TLS",
 			meaning:  "certificate of the proxy, with its chain",
 			accepted: "a PEM file, together with --tls-key",
@@ -189,17 +212,6 @@ func listenerSettings() []setting {
 			meaning:  "authorities whose certificates clients have to show",
 			accepted: "a PEM file, together with --tls-cert",
 			set:      text(func(o *options) *string { return &o.tls.clientCAFile }),
-		},
-		{
-			flag: "drain", argument: "TIME", byDefault: "30s",
-			meaning:  "how long requests may go on after SIGTERM",
-			accepted: "a duration such as 30s, 0s to cut requests off",
-			set: func(o *options, values []string) (err error) {
-				if o.drain, err = duration(last(values)); err == nil && o.drain < 0 {
-					return errors.New("negative")
-				}
-				return err
-			},
 		},
 	}
 }

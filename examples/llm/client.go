@@ -137,7 +137,7 @@ func (q question) read(body io.Reader) (text string, err error) {
 		if err := json.NewDecoder(body).Decode(&c); err != nil {
 			return "", err
 		}
-		_, err := io.Copy(io.Discard, body) // to the end: what is closed before counts as aborted
+		_, err := io.Copy(io.Discard, body) // to the end, so that the connection can be used again
 		return c.text(), err
 	}
 	lines := bufio.NewScanner(body)

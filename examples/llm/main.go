@@ -103,18 +103,29 @@ func hold(ctx context.Context, client *http.Client, sessions []session) error {
 	return errors.Join(failures...)
 }
 
-// startTelemetry starts what a service has too, and reader besides.
+// startTelemetry starts what a service has too, and reader besides. Without a
+// Collector that is named nothing is pushed.
 func startTelemetry(ctx context.Context, reader *sdkmetric.ManualReader, stderr io.Writer) *otelmon.SDK {
-	logs := slog.NewTextHandler(stderr, nil)
+	logs := slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn})
 	sdk, err := otelmon.Setup(ctx, otelmon.Config{
 		ServiceName: cmp.Or(os.Getenv("OTEL_SERVICE_NAME"), "llm"),
 		Readers:     []sdkmetric.Reader{reader},
 		Logger:      slog.New(logs),
+		DisableOTLP: !namesCollector(os.Getenv),
 	})
 	if err != nil {
 		say(stderr, "telemetry is not complete: %v\n", err)
 	}
 	return sdk
+}
+
+func namesCollector(getenv func(string) string) bool {
+	for _, signal := range []string{"", "_TRACES", "_METRICS", "_LOGS"} {
+		if getenv("OTEL_EXPORTER_OTLP"+signal+"_ENDPOINT") != "" {
+			return true
+		}
+	}
+	return false
 }
 
 // stopTelemetry sends what is waiting, also when ctx has ended.

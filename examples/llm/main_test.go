@@ -31,7 +31,9 @@ func isolate(t *testing.T) {
 	t.Helper()
 	t.Setenv("DEEPSEEK_API_KEY", "")
 	t.Setenv("OPENAI_API_KEY", "")
-	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1") // nobody listens there
+	for _, signal := range []string{"", "_TRACES", "_METRICS", "_LOGS"} {
+		t.Setenv("OTEL_EXPORTER_OTLP"+signal+"_ENDPOINT", "")
+	}
 	t.Setenv("OTEL_EXPORTER_PROMETHEUS_PORT", "0")
 	logger := slog.Default()
 	t.Cleanup(func() { slog.SetDefault(logger) })
@@ -292,6 +294,9 @@ func (p *program) interrupt(t *testing.T) string {
 	}
 	if code := <-p.code; code != 0 {
 		t.Errorf("exit code: got %d, want 0\n%s", code, &p.log)
+	}
+	if p.log.Len() > 0 {
+		t.Errorf("got log %q, want none", &p.log)
 	}
 	return string(rest)
 }

@@ -6,6 +6,7 @@ package failure
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -53,16 +54,17 @@ func (f Failure) ErrorType() string { return f.errorType }
 
 // Error returns the description of a span's status. It is where otelhttp gets it.
 func (f Failure) Error() string {
-	if e, ok := errors.AsType[*net.DNSError](f.err); ok {
-		return e.Error()
-	}
-	if e, ok := errors.AsType[*net.OpError](f.err); ok {
-		return e.Error()
-	}
-	if e, ok := errors.AsType[*tls.CertificateVerificationError](f.err); ok {
-		return e.Error()
+	for _, told := range [...]func(error) string{
+		textOf[*net.DNSError], textOf[*net.OpError], textOf[*tls.CertificateVerificationError], textOf[tls.RecordHeaderError],
+		textOf[tls.AlertError], textOf[x509.UnknownAuthorityError], textOf[x509.HostnameError], textOf[x509.CertificateInvalidError],
+	} {
+		if text := told(f.err); text != "" {
+			return text
+		}
 	}
 	switch {
+	case errors.Is(f.err, http.ErrSchemeMismatch):
+		return http.ErrSchemeMismatch.Error()
 	case f.errorType != telemetry.Other:
 		return f.errorType
 	case f.err == ErrAbandoned: //nolint:errorlint // never wrapped
@@ -73,6 +75,15 @@ func (f Failure) Error() string {
 		inner = next
 	}
 	return fmt.Sprintf("%T", inner)
+}
+
+// textOf returns the text of an error of the type E, none of which quotes a
+// request, or "".
+func textOf[E error](err error) string {
+	if e, ok := errors.AsType[E](err); ok {
+		return e.Error()
+	}
+	return ""
 }
 
 func typeOf(err error) string {

@@ -115,14 +115,15 @@ const (
 	AttemptRetry = "retry"
 )
 
-// OtherModel stands for models that no call has succeeded with.
+// OtherModel stands for models, and for callers, that no call has succeeded
+// with.
 const OtherModel = "other"
 
 // Values of LLMOutcome.
 const (
 	OutcomeOK              = "ok"
-	OutcomeTruncated       = "truncated"        // the limit of tokens was reached
-	OutcomeContentFilter   = "content_filter"   // the provider withheld the answer, or the rest of it
+	OutcomeTruncated       = "truncated"        // the limit of tokens was reached, meant or not
+	OutcomeContentFilter   = "content_filter"   // the provider withheld the answer or the rest of it, or refused the prompt
 	OutcomeInterrupted     = "interrupted"      // the provider broke off, for lack of resources
 	OutcomeEmpty           = "empty"            // complete, and nothing in it
 	OutcomeAborted         = "aborted"          // the caller left before the end
@@ -132,7 +133,7 @@ const (
 	OutcomeRateLimited     = "rate_limited"     // 429
 	OutcomeNoBalance       = "no_balance"       // 402
 	OutcomeUnauthorized    = "unauthorized"     // 401, 403
-	OutcomeRejected        = "rejected"         // any other 4xx, and what is no answer
+	OutcomeRejected        = "rejected"         // any other status that is no success, 3xx and 101 included
 	OutcomeServerError     = "server_error"     // 5xx
 	OutcomeTimeout         = "timeout"          // no answer in time
 	OutcomeConnectionError = "connection_error" // no connection, or it broke before the answer
