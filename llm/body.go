@@ -69,8 +69,9 @@ func (i *inflater) inflate(out func([]byte)) {
 	buf := make([]byte, 16<<10)
 	for total := 0; total < maxInflated; {
 		n, err := reader.Read(buf)
-		out(buf[:n])
-		total += n
+		if total += n; n > 0 {
+			out(buf[:n])
+		}
 		if err != nil {
 			i.failed = !errors.Is(err, io.EOF) && !i.cut
 			return

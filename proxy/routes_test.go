@@ -59,7 +59,9 @@ func TestRoutes(t *testing.T) {
 		t.Run(path, func(t *testing.T) {
 			t.Parallel()
 			p := newProxied(t, cfg)
-			sendRaw(t, p.URL, "GET "+path+" HTTP/1.1\r\nHost: a\r\n\r\n")
+			client := dial(t, p.URL) // and stays until the request is recorded
+			client.send("GET " + path + " HTTP/1.1\r\nHost: a\r\n\r\n")
+			client.head(http.MethodGet)
 			if want == "" {
 				want = telemetry.Other
 			}
