@@ -48,6 +48,7 @@ type call struct {
 	bytes        int64
 	last         time.Duration // since start, when somebody read
 	waiting      batch         // what was read and not looked into yet
+	inEvent      bool          // what was read last ended within an event
 	idle         *time.Timer
 	ended        bool
 }
@@ -140,8 +141,8 @@ func (c *call) answered(response *http.Response) {
 // elapsed returns the time since the call began, which is never 0.
 func (c *call) elapsed() time.Duration { return max(time.Since(c.start), 1) }
 
-// received takes what was read of the body. To cost a stream little it is
-// looked into in batches, once the first token is there.
+// received takes what was read of the body. To cost a stream little, events that
+// come whole are looked into in batches, once the first token is there.
 func (c *call) received(p []byte, err error) {
 	c.mu.Lock()
 	c.last = c.elapsed()
@@ -149,9 +150,12 @@ func (c *call) received(p []byte, err error) {
 	switch {
 	case c.opaque || len(p) == 0:
 	case c.ended && !c.hides: // who reads on must not see what is hidden
-	case c.hides || !c.answer.known() || bytes.Contains(p, c.api.endMark) || !c.waiting.add(p, c.last):
+	case c.hides || c.inEvent || !c.answer.known() || bytes.Contains(p, c.api.endMark) || !c.waiting.add(p, c.last):
 		c.waiting.drain(c.look)
 		c.look(p, c.last)
+	}
+	if len(p) > 0 {
+		c.inEvent = !bytes.HasSuffix(p, []byte("\n\n")) && !bytes.HasSuffix(p, []byte("\n\r\n"))
 	}
 	if c.answer.doneAt != 0 {
 		c.deactivate()

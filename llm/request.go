@@ -16,10 +16,10 @@ type request struct {
 	onModel    func(model string) // once it is known, if not before
 
 	failed atomic.Bool // reading the body failed, which is the caller's fault
-	unsent atomic.Bool // some of what was read is not sent yet
 
 	mu         sync.Mutex
 	generation int
+	unsent     bool // some of what was read is not sent yet
 	scanner    jsonscan.Scanner
 	hash       maphash.Hash
 	facts      facts
@@ -57,6 +57,7 @@ func (r *request) reset() int {
 	r.scanner.Reset()
 	r.hash.SetSeed(r.seed)
 	r.facts = facts{model: r.facts.model, temperature: -1, topP: -1}
+	r.unsent = false
 	r.generation++
 	return r.generation
 }
@@ -79,13 +80,42 @@ func (r *request) look(p []byte, generation int) {
 	}
 }
 
+// sent notes whether all was sent of what was read ahead, unless it is that of a
+// body before the last.
+func (r *request) sent(all bool, generation int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if generation == r.generation {
+		r.unsent = !all
+	}
+}
+
+// fail notes that the body could not be read, unless it is one before the last.
+func (r *request) fail(generation int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if generation == r.generation {
+		r.failed.Store(true)
+	}
+}
+
+// resend returns the generation of a body that says the same as the last, and is
+// sent in its place.
+func (r *request) resend() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.unsent = true
+	r.generation++
+	return r.generation
+}
+
 // read returns what is known by now.
 func (r *request) read() facts {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	known := r.facts
 	known.complete = r.scanner.Documents() == 1 && !r.scanner.Malformed()
-	if known.complete && !r.unsent.Load() {
+	if known.complete && !r.unsent {
 		known.hash = r.hash.Sum64()
 	}
 	return known

@@ -1,7 +1,6 @@
 package llm
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -33,7 +32,7 @@ func (b *sentBody) Read(p []byte) (int, error) {
 	if len(b.ahead) > 0 {
 		n := copy(p, b.ahead)
 		b.ahead = b.ahead[n:]
-		b.request.unsent.Store(len(b.ahead) > 0)
+		b.request.sent(len(b.ahead) == 0, b.generation)
 		return n, nil
 	}
 	if b.err != nil {
@@ -49,7 +48,7 @@ func (b *sentBody) Read(p []byte) (int, error) {
 // base does not want more.
 func (b *sentBody) note(err error) {
 	if err != nil && !errors.Is(err, io.EOF) && !b.closed.Load() {
-		b.request.failed.Store(true)
+		b.request.fail(b.generation)
 	}
 }
 
@@ -77,7 +76,6 @@ func (r *request) attach(out *http.Request, limit int, whole bool) *sentBody {
 			}
 			r.mu.Lock()
 			defer r.mu.Unlock()
-			r.unsent.Store(false)
 			return &sentBody{ReadCloser: body, request: r, generation: r.reset()}, nil
 		}
 	}
@@ -102,12 +100,12 @@ func (b *sentBody) readAhead(out *http.Request, limit int, whole bool) {
 		n, err := b.ReadCloser.Read(read[len(read):min(cap(read), limit)])
 		b.request.look(read[len(read):len(read)+n], b.generation)
 		read, b.err = read[:len(read)+n], err
-		if b.err == nil && int64(len(read)) == out.ContentLength {
+		if b.err == nil && len(read) > 0 && int64(len(read)) == out.ContentLength { // 0 may be an unknown length
 			b.err = io.EOF
 		}
 	}
 	b.ahead = read
-	b.request.unsent.Store(len(read) > 0)
+	b.request.sent(len(read) == 0, b.generation)
 	if b.all() {
 		return
 	}
@@ -123,7 +121,9 @@ func (b *sentBody) all() bool { return errors.Is(b.err, io.EOF) }
 // replace has something else sent than what was read ahead, which was all.
 func (b *sentBody) replace(out *http.Request, content []byte) {
 	b.ahead = content
-	out.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(content)), nil }
+	out.GetBody = func() (io.ReadCloser, error) {
+		return &sentBody{ReadCloser: http.NoBody, request: b.request, generation: b.request.resend(), ahead: content, err: io.EOF}, nil
+	}
 	if out.ContentLength >= 0 {
 		out.ContentLength = int64(len(content))
 		if out.Header.Get("Content-Length") != "" {
