@@ -1,7 +1,6 @@
 package e2e_test
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -12,9 +11,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	dto "github.com/prometheus/client_model/go"
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
 	trace "go.opentelemetry.io/proto/otlp/trace/v1"
 
 	"github.com/otelmon/toolkit/e2e/harness"
@@ -277,20 +273,15 @@ func TestJob(t *testing.T) {
 // scrape reads the counts from a service's own page.
 func scrape(t *testing.T, s service) map[call]float64 {
 	t.Helper()
-	page, err := harness.Get("http://" + s.metrics + "/metrics")
+	page, err := harness.ReadPage("http://" + s.metrics + "/metrics")
 	if err != nil {
 		t.Fatal(err)
 	}
-	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(bytes.NewReader(page))
-	if err != nil {
-		t.Fatalf("parse /metrics: %v", err)
-	}
 	counts := map[call]float64{}
-	for _, m := range families[duration].GetMetric() {
-		c := call{route(label(m, "http_route")), label(m, "http_request_method"), label(m, "http_response_status_code")}
-		if c.route != "/healthz" {
-			counts[c] += float64(m.GetHistogram().GetSampleCount())
+	for _, sample := range page {
+		c := call{route(sample.Labels["http_route"]), sample.Labels["http_request_method"], sample.Labels["http_response_status_code"]}
+		if sample.Labels["__name__"] == duration+"_count" && c.route != "/healthz" {
+			counts[c] += sample.Value
 		}
 	}
 	return counts
@@ -299,15 +290,6 @@ func scrape(t *testing.T, s service) map[call]float64 {
 // route drops what only says to net/http that a pattern ends there.
 func route(label string) string {
 	return strings.TrimSuffix(label, "{$}")
-}
-
-func label(m *dto.Metric, name string) string {
-	for _, l := range m.GetLabel() {
-		if l.GetName() == name {
-			return l.GetValue()
-		}
-	}
-	return ""
 }
 
 // differ returns an error that shows how got differs from want.

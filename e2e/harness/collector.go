@@ -1,14 +1,9 @@
 package harness
 
 import (
-	"bytes"
-	"fmt"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
 )
 
 // A Collector runs collector-config.yaml, with the addresses and the folder of
@@ -64,26 +59,13 @@ func (c *Collector) Running() error { return c.process.Running() }
 // Metric returns one of the Collector's own metrics, since it was started, as
 // the sum of the series that have all the labels; 0 if there is none yet.
 func (c *Collector) Metric(name string, labels map[string]string) (float64, error) {
-	page, err := Get("http://" + c.telemetry + "/metrics")
+	page, err := ReadPage("http://" + c.telemetry + "/metrics")
 	if err != nil {
 		return 0, err
 	}
-	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(bytes.NewReader(page))
-	if err != nil {
-		return 0, fmt.Errorf("parse the Collector's metrics: %w", err)
+	var by, values []string
+	for label, value := range labels {
+		by, values = append(by, label), append(values, value)
 	}
-	sum := 0.0
-	for _, m := range families[name].GetMetric() {
-		matching := 0
-		for _, l := range m.GetLabel() {
-			if labels[l.GetName()] == l.GetValue() {
-				matching++
-			}
-		}
-		if matching == len(labels) {
-			sum += m.GetCounter().GetValue() + m.GetGauge().GetValue() // one of them is 0
-		}
-	}
-	return sum, nil
+	return page.Sums(name, by...)[strings.Join(values, ",")], nil
 }

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -55,22 +56,59 @@ func (p *Process) Kill() {
 // Terminate asks the process to end, by SIGTERM; see Wait.
 func (p *Process) Terminate(t testing.TB) {
 	t.Helper()
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatalf("terminate %s: %v", p.name, err)
+	p.Signal(t, syscall.SIGTERM)
+}
+
+// Signal sends the process a signal.
+func (p *Process) Signal(t testing.TB, signal os.Signal) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(signal); err != nil {
+		t.Fatalf("signal %v to %s: %v", signal, p.name, err)
 	}
+}
+
+// PID returns the number of the process.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+// Output returns what the process has printed so far.
+func (p *Process) Output() string { return p.out.String() }
+
+// WaitOutput waits until the process has printed what a pattern matches, and
+// returns the first match with its groups.
+func (p *Process) WaitOutput(t testing.TB, pattern string) []string {
+	t.Helper()
+	compiled := regexp.MustCompile(pattern)
+	var found []string
+	Eventually(t, 30*time.Second, "output of "+p.name, func() error {
+		if found = compiled.FindStringSubmatch(p.Output()); found != nil {
+			return nil
+		}
+		if err := p.Running(); err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Errorf("no match of %s", pattern)
+	})
+	return found
 }
 
 // Wait fails the test if the process does not exit cleanly in time.
 func (p *Process) Wait(t testing.TB, within time.Duration) {
+	t.Helper()
+	if p.ExitCode(t, within); p.err != nil {
+		t.Fatalf("%s: %v", p.name, p.err)
+	}
+}
+
+// ExitCode waits for the end of the process and returns its exit code, or -1 if
+// a signal ended it.
+func (p *Process) ExitCode(t testing.TB, within time.Duration) int {
 	t.Helper()
 	select {
 	case <-p.done:
 	case <-time.After(within):
 		t.Fatalf("%s still runs after %v", p.name, within)
 	}
-	if p.err != nil {
-		t.Fatalf("%s: %v", p.name, p.err)
-	}
+	return p.cmd.ProcessState.ExitCode()
 }
 
 // Running returns an error once the process has ended.

@@ -19,6 +19,7 @@ import (
 type Span struct {
 	TraceID    string // hex
 	SpanID     string // hex
+	ParentID   string // hex; empty for a root
 	Service    string // service.name of its resource
 	Name       string
 	Kind       trace.Span_SpanKind
@@ -61,6 +62,7 @@ func (s *TraceSink) Export(_ context.Context, req *collectortrace.ExportTraceSer
 				s.spans = append(s.spans, Span{
 					TraceID:    hex.EncodeToString(span.GetTraceId()),
 					SpanID:     hex.EncodeToString(span.GetSpanId()),
+					ParentID:   hex.EncodeToString(span.GetParentSpanId()),
 					Service:    service,
 					Name:       span.GetName(),
 					Kind:       span.GetKind(),
