@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -150,24 +149,13 @@ func (l relieved) Accept() (net.Conn, error) {
 	return conn, err
 }
 
-// serverLines is a slog.Handler that passes on what net/http says about this
-// process, and nothing that clients alone can cause: they would fill the log.
-type serverLines struct {
-	slog.Handler
-	log *diag.Log
-}
-
-// Enabled is what the discarding handler inside is not.
-func (serverLines) Enabled(context.Context, slog.Level) bool { return true }
-
-// Handle leaves out the stack of a panic.
-func (l serverLines) Handle(_ context.Context, record slog.Record) error {
-	line, _, _ := strings.Cut(record.Message, "\n")
+// serverLine passes on what net/http says about this process, and nothing that
+// clients alone can cause: they would fill the log.
+func (s *PrometheusServer) serverLine(line string) {
 	switch {
 	case strings.HasPrefix(line, "http: Accept error"):
-		l.log.Error("accept", "the metrics listener takes no connection for now", "error", line)
+		s.log.Error("accept", "the metrics listener takes no connection for now", "error", line)
 	case strings.HasPrefix(line, "http: panic serving"):
-		l.log.Error("page", "a page of the metrics listener panicked", "error", line)
+		s.log.Error("page", "a page of the metrics listener panicked", "error", line)
 	}
-	return nil
 }

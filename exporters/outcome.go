@@ -21,6 +21,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/otelmon/toolkit/internal/otlp"
+	"github.com/otelmon/toolkit/internal/retryafter"
 	"github.com/otelmon/toolkit/internal/telemetry"
 )
 
@@ -135,7 +136,7 @@ func httpOutcome(response *http.Response) outcome {
 		return outcome{failure: f}
 	case code == http.StatusTooManyRequests, code == http.StatusBadGateway, code == http.StatusServiceUnavailable, code == http.StatusGatewayTimeout:
 		f.retry = true
-		f.after = retryAfter(response.Header.Get("Retry-After"), time.Now())
+		f.after = retryafter.Wait(response.Header.Get("Retry-After"), time.Now())
 	case code == http.StatusRequestEntityTooLarge:
 		f.reason = telemetry.LostTooLarge
 	case code >= 600:
@@ -211,18 +212,6 @@ func said(response *http.Response, body []byte) string {
 		return message.GetMessage()
 	}
 	return strings.TrimSpace(string(body))
-}
-
-// retryAfter reads seconds or a date; 0 when it is neither.
-func retryAfter(value string, now time.Time) time.Duration {
-	if seconds, err := strconv.ParseInt(value, 10, 32); err == nil {
-		return time.Duration(max(seconds, 0)) * time.Second
-	}
-	date, err := http.ParseTime(value)
-	if err != nil {
-		return 0
-	}
-	return max(date.Sub(now), 0)
 }
 
 var errTooLong = errors.New("the answer is too long")

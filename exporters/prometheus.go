@@ -137,7 +137,7 @@ func (p Prometheus) listen(ctx context.Context, s *PrometheusServer, vars *env.R
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
 		ConnContext:       s.pages.conns.remember,
 		ConnState:         s.pages.conns.changed,
-		ErrorLog:          slog.NewLogLogger(serverLines{slog.DiscardHandler, s.log}, slog.LevelError),
+		ErrorLog:          diag.Lines(s.serverLine),
 	}
 	s.served = make(chan struct{})
 	go s.serve(webConfig)

@@ -16,6 +16,8 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/otelmon/toolkit/internal/failure"
+	"github.com/otelmon/toolkit/internal/retryafter"
+	"github.com/otelmon/toolkit/internal/sse"
 )
 
 // call is one attempt to call an API, and what is recorded of it.
@@ -108,9 +110,9 @@ func (t *transport) callerOf(r *http.Request) (caller string) {
 func (c *call) answered(response *http.Response) {
 	c.mu.Lock()
 	c.status = response.StatusCode
-	c.retryAfter = retryAfter(response.Header.Get("Retry-After"), time.Now())
+	c.retryAfter = min(retryafter.Wait(response.Header.Get("Retry-After"), time.Now()), maxRetryAfter)
 	success := c.status >= 200 && c.status < 300
-	stream := success && isEventStream(response.Header.Get("Content-Type"))
+	stream := success && sse.Is(response.Header.Get("Content-Type"))
 	c.answer = newAnswer(c.api, stream, success)
 	c.answer.hides = c.hides
 	c.answer.record(max(c.transport.cfg.Content.MaxBytes, 0))

@@ -9,6 +9,8 @@ const (
 	// retryWindow is how long after a failed attempt the same request is
 	// taken for its retry, besides what the server asked to wait.
 	retryWindow = time.Minute
+	// maxRetryAfter bounds what servers ask for.
+	maxRetryAfter = time.Hour
 	// maxAttempts is how many requests are remembered whose attempts ended.
 	maxAttempts = 8192
 )

@@ -77,9 +77,3 @@ func protocolVersion(major, minor int) string {
 }
 
 func validUTF8(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
-
-// isEventStream tells whether the Content-Type is that of server-sent events.
-func isEventStream(contentType string) bool {
-	const eventStream = "text/event-stream"
-	return len(contentType) >= len(eventStream) && strings.EqualFold(contentType[:len(eventStream)], eventStream)
-}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/otelmon/toolkit/internal/failure"
 	"github.com/otelmon/toolkit/internal/headsample"
+	"github.com/otelmon/toolkit/internal/sse"
 	"github.com/otelmon/toolkit/internal/telemetry"
 )
 
@@ -122,7 +123,7 @@ func (c *call) received() (*http.Response, error) {
 	c.status = c.response.StatusCode
 	c.version = protocolVersion(c.response.ProtoMajor, c.response.ProtoMinor)
 	c.sized = !upgraded && !c.response.Uncompressed
-	c.stream = upgraded || isEventStream(c.response.Header.Get("Content-Type"))
+	c.stream = upgraded || sse.Is(c.response.Header.Get("Content-Type"))
 	if c.stream {
 		c.recordFirstByte()
 	}

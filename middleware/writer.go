@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/felixge/httpsnoop"
+
+	"github.com/otelmon/toolkit/internal/sse"
 )
 
 // response is what the ResponseWriter saw.
@@ -37,7 +39,7 @@ func (x *exchange) sends(code int, w http.ResponseWriter) {
 	if declared := first(header["Content-Length"]); declared != "" {
 		x.seen.length = length(declared)
 	}
-	if code == http.StatusSwitchingProtocols || x.options.Stream || isEventStream(first(header["Content-Type"])) {
+	if code == http.StatusSwitchingProtocols || x.options.Stream || sse.Is(first(header["Content-Type"])) {
 		x.seen.stream, x.seen.firstByte = true, time.Since(x.start)
 	}
 }
@@ -63,7 +65,7 @@ func (x *exchange) sendsFrom(w http.ResponseWriter, src io.Reader, next func(io.
 	x.mu.Lock()
 	streams := x.options.Stream
 	x.mu.Unlock()
-	if streams || isEventStream(first(w.Header()["Content-Type"])) {
+	if streams || sse.Is(first(w.Header()["Content-Type"])) {
 		src = &beginning{src, func() { x.sends(http.StatusOK, w) }}
 	}
 	n, err := next(src)

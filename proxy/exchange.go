@@ -28,7 +28,7 @@ type requestBody struct {
 	complete, failed, answered atomic.Bool
 
 	timeout time.Duration
-	stalled *time.Timer // stopped while the client is waited for
+	stalled *time.Timer // stopped while the client is waited for; nil: none is needed
 	cancel  context.CancelCauseFunc
 }
 
@@ -37,9 +37,11 @@ var errStalled = context.DeadlineExceeded
 
 // Read implements [io.Reader].
 func (b *requestBody) Read(p []byte) (int, error) {
-	b.stalled.Stop()
+	if b.stalled != nil {
+		b.stalled.Stop()
+	}
 	n, err := b.ReadCloser.Read(p)
-	if !b.answered.Load() {
+	if b.stalled != nil && !b.answered.Load() {
 		b.stalled.Reset(b.timeout)
 	}
 	switch err {
@@ -68,6 +70,10 @@ func (b *requestBody) end() {
 	}
 }
 
+// fits is what a connection takes without that the peer reads, so that waiting for
+// the header of the response begins at once, and that has its own timeout.
+const fits = 16 << 10
+
 // takeBody returns the request with its body noted, and read while the response
 // is written: an upstream may answer before it has all. It may not take longer
 // than the timeout for what was read.
@@ -75,12 +81,16 @@ func (x *exchange) takeBody(r *http.Request, timeout time.Duration) *http.Reques
 	if r.Body == nil || r.ContentLength == 0 {
 		return r
 	}
-	ctx, cancel := context.WithCancelCause(r.Context())
-	x.body.ReadCloser, x.body.cancel, x.body.timeout = r.Body, cancel, timeout
-	x.body.stalled = time.AfterFunc(timeout, x.body.giveUp)
+	ctx := r.Context()
+	if r.ContentLength < 0 || r.ContentLength > fits {
+		ctx, x.body.cancel = context.WithCancelCause(ctx)
+		x.body.timeout = timeout
+		x.body.stalled = time.AfterFunc(timeout, x.body.giveUp)
+	}
 	if r.ProtoMajor == 1 {
 		x.duplex = http.NewResponseController(x.ResponseWriter).EnableFullDuplex() == nil
 	}
+	x.body.ReadCloser = r.Body
 	r = r.WithContext(ctx)
 	r.Body = &x.body
 	return r

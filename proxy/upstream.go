@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -56,7 +55,7 @@ func (p *Proxy) newUpstream(cfg Config, given Upstream, prices *price.Book) (*up
 		Transport:      llm.Transport(u.base, p.clientConfig(u, cfg, given.Provider, prices)),
 		FlushInterval:  flushInterval,
 		BufferPool:     &buffers{},
-		ErrorLog:       slog.NewLogLogger(lines{slog.DiscardHandler, p.log}, slog.LevelError),
+		ErrorLog:       diag.Lines(p.brokenOff),
 		ModifyResponse: prepare,
 		ErrorHandler:   func(w http.ResponseWriter, r *http.Request, err error) { p.answer(w, r, u, err) },
 	}
@@ -175,20 +174,9 @@ func (p *Proxy) answer(w http.ResponseWriter, r *http.Request, u *upstream, err 
 	failed(failure.ErrorType(), u.name).write(w)
 }
 
-// lines takes what httputil logs: a response that broke off.
-type lines struct {
-	slog.Handler
-
-	log *diag.Log
-}
-
-// Enabled is what the discarding handler inside is not.
-func (lines) Enabled(context.Context, slog.Level) bool { return true }
-
-// Handle implements [slog.Handler].
-func (l lines) Handle(_ context.Context, record slog.Record) error {
-	l.log.Warn("copy", "a response could not be passed on to its end", "error", record.Message)
-	return nil
+// brokenOff takes what httputil logs: a response that broke off.
+func (p *Proxy) brokenOff(line string) {
+	p.log.Warn("copy", "a response could not be passed on to its end", "error", line)
 }
 
 // buffers are those that responses are copied with. A stream holds one all the

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -77,22 +76,19 @@ func newServer(ctx context.Context, handler http.Handler, logger *slog.Logger) *
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
-		ErrorLog:          log.New(serverLines{diag.New(logger, nil)}, "", 0),
+		ErrorLog:          diag.Lines(serverLine(diag.New(logger, nil))),
 	}
 }
 
-// serverLines limits what net/http says, most of which clients can cause.
-type serverLines struct{ log *diag.Log }
-
-// Write leaves out the stack of a panic.
-func (l serverLines) Write(text []byte) (int, error) {
-	line, _, _ := strings.Cut(string(text), "\n")
-	if strings.HasPrefix(line, "http: panic") {
-		l.log.Error("panic", "a request panicked", "error", line)
-	} else {
-		l.log.Warn("server", "HTTP server", "error", line)
+// serverLine limits what net/http says, most of which clients can cause.
+func serverLine(log *diag.Log) func(line string) {
+	return func(line string) {
+		if strings.HasPrefix(line, "http: panic") {
+			log.Error("panic", "a request panicked", "error", line)
+		} else {
+			log.Warn("server", "HTTP server", "error", line)
+		}
 	}
-	return len(text), nil
 }
 
 // apply has new requests go by o; those under way are not touched.

@@ -8,7 +8,10 @@
 // is not copied. After the buffers have grown, nothing is allocated.
 package sse
 
-import "bytes"
+import (
+	"bytes"
+	"strings"
+)
 
 const (
 	defaultMaxEvent = 1 << 20
@@ -17,6 +20,13 @@ const (
 	// maxPrefix is how much is needed of a line to know what it is.
 	maxPrefix = len(byteOrderMark + "event:")
 )
+
+// Is tells whether a Content-Type is that of server-sent events. It does not
+// allocate.
+func Is(contentType string) bool {
+	mediaType, _, _ := strings.Cut(contentType, ";")
+	return strings.EqualFold(strings.TrimSpace(mediaType), "text/event-stream")
+}
 
 // Event is one event. Type and Data are valid during the call only.
 type Event struct {

@@ -255,3 +255,18 @@ func benchmark(b *testing.B, stream []byte, size int) {
 		b.Fatal("the stream was not parsed")
 	}
 }
+
+func TestContentTypesOfStreams(t *testing.T) {
+	t.Parallel()
+	for contentType, want := range map[string]bool{
+		"text/event-stream":                 true,
+		"Text/Event-Stream ; charset=utf-8": true,
+		"text/event-streams":                false,
+		"application/json":                  false,
+		"":                                  false,
+	} {
+		if got := sse.Is(contentType); got != want {
+			t.Errorf("%q: got %t", contentType, got)
+		}
+	}
+}
