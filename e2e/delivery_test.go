@@ -162,13 +162,17 @@ func testExemplars(t *testing.T, stack *harness.Stack, s service) {
 		if len(exemplars) == 0 {
 			return errors.New("no exemplars")
 		}
-		received := map[string]bool{}
+		routes := map[string]string{} // of the requests, by their trace
 		for _, span := range stack.Traces.Spans(s.name) {
-			received[span.TraceID] = true
+			if span.Kind == trace.Span_SPAN_KIND_SERVER {
+				routes[span.TraceID] = span.Attributes["http.route"]
+			}
 		}
 		for _, e := range exemplars {
-			if !received[e.TraceID] {
-				return fmt.Errorf("no trace %q, of an exemplar of %v", e.TraceID, e.Series)
+			got, ok := routes[e.TraceID]
+			want := strings.TrimPrefix(e.Series["http_route"], "_OTHER") // a span of no route names none
+			if !ok || got != want {
+				return fmt.Errorf("trace %q of an exemplar of %v: got %v of route %q, want one of route %q", e.TraceID, e.Series, ok, got, want)
 			}
 		}
 		return nil

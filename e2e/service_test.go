@@ -19,12 +19,14 @@ type service struct {
 	name    string
 	url     string
 	metrics string // address of its /metrics page
+	process *harness.Process
 }
 
 const (
 	namespace   = "shop"
 	version     = "1.2.3"
 	environment = "e2e"
+	region      = "eu-central-1"
 )
 
 // startService starts the program quickstart so that it pushes to the stack's
@@ -45,9 +47,9 @@ func startService(t *testing.T, stack *harness.Stack, quickstart, name, metricsH
 	if metricsHost != "" {
 		env = append(env, "OTEL_EXPORTER_PROMETHEUS_HOST="+metricsHost)
 	}
-	p := harness.Start(t, env, quickstart, "-addr", address, "-load", "0")
+	s.process = harness.Start(t, env, quickstart, "-addr", address, "-load", "0")
 	harness.Eventually(t, 30*time.Second, "start of "+name, func() error {
-		if err := p.Running(); err != nil {
+		if err := s.process.Running(); err != nil {
 			t.Fatal(err)
 		}
 		_, err := harness.Get(s.url + "/healthz")
@@ -65,6 +67,7 @@ func telemetryEnv(stack *harness.Stack, name string) []string {
 			"service.namespace=" + namespace,
 			"service.version=" + version,
 			"deployment.environment.name=" + environment,
+			"cloud.region=" + region,
 		}, ","),
 		"OTEL_EXPORTER_OTLP_ENDPOINT=" + stack.Collector.OTLPEndpoint,
 		fmt.Sprintf("OTEL_METRIC_EXPORT_INTERVAL=%d", harness.ScrapeInterval.Milliseconds()),

@@ -4,14 +4,96 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
+
+	"go.yaml.in/yaml/v3"
 )
 
-// Prometheus is a client for the HTTP API of a stack's Prometheus.
+// Prometheus is a running server and a client for its HTTP API.
 type Prometheus struct {
-	url string
+	url     string
+	process *Process
+}
+
+// StartFederation starts another Prometheus with the shipped example, which takes
+// the recorded series and alerts of this one, and waits until it is ready. It ends
+// with the test.
+func (p *Prometheus) StartFederation(t testing.TB) *Prometheus {
+	t.Helper()
+	federation := startPrometheus(t, FreeAddress(t), Rewrite(t, "deploy/prometheus/examples/federation.yml", map[string]string{
+		"scrape_interval: 30s": "scrape_interval: " + ScrapeInterval.String(),
+		"scrape_timeout: 25s":  "scrape_timeout: " + ScrapeInterval.String(),
+		"prometheus:9090":      strings.TrimPrefix(p.url, "http://"),
+	}))
+	federation.waitReady(t)
+	return federation
+}
+
+// StartDiscovery starts a Prometheus with the shipped configuration that asks a name
+// server for its targets, which offer their metrics on a port, and waits until it is
+// ready. It ends with the test, which is skipped where a process cannot be given a
+// name server of its own.
+func StartDiscovery(t testing.TB, nameServer, port string) *Prometheus {
+	t.Helper()
+	resolver := filepath.Join(t.TempDir(), "resolv.conf")
+	if err := os.WriteFile(resolver, []byte("nameserver "+nameServer+"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	isolate := []string{"unshare", "--mount", "sh", "-c", `mount --bind "$0" /etc/resolv.conf && exec "$@"`, resolver}
+	if out, err := exec.CommandContext(t.Context(), isolate[0], append(isolate[1:], "true")...).CombinedOutput(); err != nil {
+		t.Skipf("a process cannot be given a name server here, which takes Linux and root: %v: %s", err, out)
+	}
+	p := startPrometheus(t, FreeAddress(t), Rewrite(t, "deploy/prometheus/prometheus.yml", map[string]string{
+		"scrape_interval: 15s":  "scrape_interval: " + ScrapeInterval.String(),
+		"scrape_timeout: 10s":   "scrape_timeout: " + ScrapeInterval.String(),
+		"refresh_interval: 15s": "refresh_interval: " + ScrapeInterval.String(),
+		"port: 9464":            "port: " + port,
+	}), isolate...)
+	p.waitReady(t)
+	return p
+}
+
+// startPrometheus does not wait until the server is ready. Wrapper is a command that
+// runs it, if any.
+func startPrometheus(t testing.TB, address, config string, wrapper ...string) *Prometheus {
+	t.Helper()
+	command := slices.Concat(wrapper, []string{
+		Tool(t, "prometheus"),
+		"--config.file=" + config,
+		"--storage.tsdb.path=" + t.TempDir(),
+		"--web.listen-address=" + address,
+	}, shippedFeatures(t))
+	return &Prometheus{url: "http://" + address, process: Start(t, nil, command[0], command[1:]...)}
+}
+
+func (p *Prometheus) waitReady(t testing.TB) {
+	t.Helper()
+	waitReady(t, p.process, p.url+"/-/ready")
+}
+
+// shippedFeatures returns the flags of docker-compose.yaml that turn features on.
+func shippedFeatures(t testing.TB) []string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(Root(t), "docker-compose.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var compose struct {
+		Services struct{ Prometheus struct{ Command []string } }
+	}
+	if err := yaml.Unmarshal(b, &compose); err != nil {
+		t.Fatal(err)
+	}
+	return slices.DeleteFunc(compose.Services.Prometheus.Command, func(flag string) bool {
+		return !strings.HasPrefix(flag, "--enable-feature=") && !strings.HasPrefix(flag, "--web.enable-")
+	})
 }
 
 // A Sample is one element of an instant vector.

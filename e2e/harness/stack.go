@@ -1,7 +1,8 @@
 // Package harness runs the shipped configuration with real binaries on loopback:
-// the Collector and Prometheus from collector-config.yaml and
-// deploy/prometheus/prometheus.yml, of which only addresses, folders and
-// intervals are replaced, and a receiver for traces where Tempo would be.
+// the Collector, Prometheus with its rules, and Alertmanager from
+// collector-config.yaml, deploy/prometheus and deploy/alertmanager, of which only
+// addresses, folders and intervals are replaced, and receivers for traces and
+// notifications where Tempo and people would be.
 package harness
 
 import (
@@ -29,8 +30,22 @@ type Stack struct {
 	targets string // folder that Prometheus watches
 }
 
-// StartStack starts a stack and waits until it is ready. It ends with the test.
+// StartStack starts a stack with the shipped rules, evaluated once a
+// [ScrapeInterval], and waits until it is ready. It ends with the test.
 func StartStack(t testing.TB) *Stack {
+	t.Helper()
+	return startStack(t, copyRules(t, oftener), FreeAddress(t))
+}
+
+// StartAlertingStack starts a stack that sends its alerts to an Alertmanager. So
+// that alerts fire and resolve within seconds, rules look back seconds where they
+// are shipped with minutes, and alerts wait a second.
+func StartAlertingStack(t testing.TB, alertmanager *Alertmanager) *Stack {
+	t.Helper()
+	return startStack(t, copyRules(t, oftener, shorter), alertmanager.address)
+}
+
+func startStack(t testing.TB, rules, alertmanager string) *Stack {
 	t.Helper()
 	var (
 		dir        = t.TempDir()
@@ -46,32 +61,22 @@ func StartStack(t testing.TB) *Stack {
 		}
 	}
 
-	prometheusConfig := Rewrite(t, "deploy/prometheus/prometheus.yml", map[string]string{
+	p := startPrometheus(t, prometheus, Rewrite(t, "deploy/prometheus/prometheus.yml", map[string]string{
 		"scrape_interval: 15s":     "scrape_interval: " + ScrapeInterval.String(),
 		"scrape_timeout: 10s":      "scrape_timeout: " + ScrapeInterval.String(),
+		"evaluation_interval: 30s": "evaluation_interval: " + ScrapeInterval.String(),
+		"rules/*.yml":              filepath.Join(rules, "*.yml"),
 		"targets/*.yml":            filepath.Join(targets, "*.yml"),
-		"evaluation_interval: 15s": "evaluation_interval: " + ScrapeInterval.String(),
+		"[quickstart, llm-proxy]":  "[services.invalid]", // a name that no DNS knows
+		"[loki]":                   "[loki.invalid]",
+		"alertmanager:9093":        alertmanager,
 		"collector:8888":           collector.telemetry,
 		"localhost:9090":           prometheus,
 		"tempo:3200":               FreeAddress(t),
-	})
-
-	p := Start(t, nil, Tool(t, "prometheus"),
-		"--config.file="+prometheusConfig,
-		"--storage.tsdb.path="+filepath.Join(dir, "tsdb"),
-		"--web.listen-address="+prometheus,
-		"--web.enable-otlp-receiver",
-		"--enable-feature=exemplar-storage",
-	)
+	}))
 	collector.Start(t)
-	waitReady(t, p, "http://"+prometheus+"/-/ready")
-
-	return &Stack{
-		Collector:  collector,
-		Prometheus: &Prometheus{url: "http://" + prometheus},
-		Traces:     traces,
-		targets:    targets,
-	}
+	p.waitReady(t)
+	return &Stack{Collector: collector, Prometheus: p, Traces: traces, targets: targets}
 }
 
 // Scrape makes Prometheus scrape a service's /metrics, as a file in

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -23,8 +24,10 @@ type Span struct {
 	Service    string // service.name of its resource
 	Name       string
 	Kind       trace.Span_SpanKind
+	TraceState string
 	Duration   time.Duration
 	Attributes map[string]string
+	Events     []map[string]string // their attributes
 }
 
 // A TraceSink is an OTLP/gRPC receiver that keeps every span, as often as it
@@ -34,8 +37,9 @@ type TraceSink struct {
 	address string
 	server  *grpc.Server
 
-	mu    sync.Mutex
-	spans []Span
+	mu     sync.Mutex
+	spans  []Span
+	traces map[string][]Span
 }
 
 // Spans returns the spans received so far from a service.
@@ -51,6 +55,13 @@ func (s *TraceSink) Spans(service string) []Span {
 	return spans
 }
 
+// Trace returns the spans received so far of a trace.
+func (s *TraceSink) Trace(id string) []Span {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.traces[id])
+}
+
 // Export implements the trace service of OTLP.
 func (s *TraceSink) Export(_ context.Context, req *collectortrace.ExportTraceServiceRequest) (*collectortrace.ExportTraceServiceResponse, error) {
 	s.mu.Lock()
@@ -59,16 +70,22 @@ func (s *TraceSink) Export(_ context.Context, req *collectortrace.ExportTraceSer
 		service := attributes(resource.GetResource().GetAttributes())["service.name"]
 		for _, scope := range resource.GetScopeSpans() {
 			for _, span := range scope.GetSpans() {
-				s.spans = append(s.spans, Span{
+				received := Span{
 					TraceID:    hex.EncodeToString(span.GetTraceId()),
 					SpanID:     hex.EncodeToString(span.GetSpanId()),
 					ParentID:   hex.EncodeToString(span.GetParentSpanId()),
 					Service:    service,
 					Name:       span.GetName(),
 					Kind:       span.GetKind(),
+					TraceState: span.GetTraceState(),
 					Duration:   time.Duration(span.GetEndTimeUnixNano() - span.GetStartTimeUnixNano()),
 					Attributes: attributes(span.GetAttributes()),
-				})
+				}
+				for _, event := range span.GetEvents() {
+					received.Events = append(received.Events, attributes(event.GetAttributes()))
+				}
+				s.spans = append(s.spans, received)
+				s.traces[received.TraceID] = append(s.traces[received.TraceID], received)
 			}
 		}
 	}
@@ -78,11 +95,14 @@ func (s *TraceSink) Export(_ context.Context, req *collectortrace.ExportTraceSer
 // StartTraceSink starts a receiver on a free address. It ends with the test.
 func StartTraceSink(t testing.TB) *TraceSink {
 	t.Helper()
-	sink := &TraceSink{address: "127.0.0.1:0"}
+	sink := &TraceSink{address: "127.0.0.1:0", traces: map[string][]Span{}}
 	sink.Start(t)
 	t.Cleanup(func() { sink.Stop() })
 	return sink
 }
+
+// TraceSinkAt stands for a receiver of the test's own on an address.
+func TraceSinkAt(address string) *TraceSink { return &TraceSink{address: address} }
 
 // Stop closes the receiver's port and connections; what it received stays.
 func (s *TraceSink) Stop() { s.server.Stop() }

@@ -1,6 +1,6 @@
 // Package tools builds the programs that the end-to-end tests run against: the
-// Collector of the module collector, and Prometheus with promtool at the version
-// that the module prometheus pins.
+// Collector of the module collector, and Prometheus with promtool, Alertmanager
+// with amtool and pint at the versions that the modules of these names pin.
 //
 // The programs are kept outside the checkout, under OTELMON_TOOLS_DIR or else
 // otelmon-tools in [os.UserCacheDir], in a folder named after everything that
@@ -25,25 +25,38 @@ type module struct {
 }
 
 var modules = map[string]module{
-	"collector":  {folder: "collector", args: []string{"."}},
-	"prometheus": prometheus,
-	"promtool":   prometheus,
+	"collector":    {folder: "collector", args: []string{"."}},
+	"prometheus":   prometheus,
+	"promtool":     prometheus,
+	"alertmanager": alertmanager,
+	"amtool":       alertmanager,
+	"pint":         {folder: "pint", args: []string{"github.com/cloudflare/pint/cmd/pint"}},
 }
 
-// Without the tag the clients of every cloud's service discovery are compiled,
-// which takes many minutes.
+// The first tag leaves out every service discovery, those of all clouds among
+// them, which take many minutes to compile; the others bring back the ones that
+// deploy/prometheus names.
 var prometheus = module{
 	folder: "prometheus",
 	args: []string{
-		"-tags=remove_all_sd",
+		"-tags=remove_all_sd,enable_dns_sd,enable_kubernetes_sd,enable_moby_sd",
 		"github.com/prometheus/prometheus/cmd/prometheus",
 		"github.com/prometheus/prometheus/cmd/promtool",
 	},
 }
 
-// Binary returns the path of a program: collector, prometheus or promtool. The first call after a change builds it, which takes minutes; a
-// second process that builds at the same time does no harm. E2e is the folder of
-// the module e2e.
+var alertmanager = module{
+	folder: "alertmanager",
+	args: []string{
+		"github.com/prometheus/alertmanager/cmd/alertmanager",
+		"github.com/prometheus/alertmanager/cmd/amtool",
+	},
+}
+
+// Binary returns the path of a program: collector, prometheus, promtool,
+// alertmanager, amtool or pint. The first call after a change builds it, which
+// takes minutes; a second process that builds at the same time does no harm. E2e
+// is the folder of the module e2e.
 func Binary(ctx context.Context, e2e, name string) (string, error) {
 	m, ok := modules[name]
 	if !ok {
