@@ -9,28 +9,18 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"github.com/otelmon/toolkit/internal/yamlfile"
 )
 
 const alphanumeric = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
-// problem is what is wrong with a field, such as "upstreams[0].url".
-type problem struct{ field, text string }
-
-func (p problem) String() string { return p.field + ": " + p.text }
-
-// problems are those of one Config.
-type problems []problem
-
-func (p *problems) add(field, format string, args ...any) {
-	*p = append(*p, problem{field, fmt.Sprintf(format, args...)})
-}
-
 // problems returns all that is wrong with the configuration, but for the files
 // that it names.
-func (c Config) problems() problems {
-	var found problems
+func (c Config) problems() yamlfile.Problems {
+	var found yamlfile.Problems
 	if len(c.Upstreams) == 0 {
-		found.add("upstreams", "there is none; accepted: a list of at least one, each with a url")
+		found.Add("upstreams", "there is none; accepted: a list of at least one, each with a url")
 	}
 	prefixes := map[string]int{}
 	for i, u := range c.Upstreams {
@@ -38,14 +28,14 @@ func (c Config) problems() problems {
 		u.check(field, &found)
 		prefix := cmp.Or(u.Prefix, "/")
 		if first, taken := prefixes[prefix]; taken {
-			found.add(field+".prefix", "%q is also that of upstreams[%d]; accepted: a different one for each", prefix, first)
+			found.Add(field+".prefix", "%q is also that of upstreams[%d]; accepted: a different one for each", prefix, first)
 		} else {
 			prefixes[prefix] = i
 		}
 	}
 	for i, host := range c.PropagateTo {
 		if !isHost(host) {
-			found.add(fmt.Sprintf("propagate_to[%d]", i), "%q; accepted: a host such as api.example.com, or .example.com with its subdomains", host)
+			found.Add(fmt.Sprintf("propagate_to[%d]", i), "%q; accepted: a host such as api.example.com, or .example.com with its subdomains", host)
 		}
 	}
 	c.Caller.check(&found)
@@ -71,31 +61,31 @@ func (c Config) check() error {
 	return errors.Join(all...)
 }
 
-func (u Upstream) check(field string, found *problems) {
+func (u Upstream) check(field string, found *yamlfile.Problems) {
 	target, err := parseURL(u.URL)
 	if err != nil {
-		found.add(field+".url", "%v", err)
+		found.Add(field+".url", "%v", err)
 	}
 	if u.Prefix != "" && u.Prefix != "/" && !isPrefix(u.Prefix) {
-		found.add(field+".prefix", `%q; accepted: a path such as "/deepseek", of letters, digits and "-._~", without "/" at its end`, u.Prefix)
+		found.Add(field+".prefix", `%q; accepted: a path such as "/deepseek", of letters, digits and "-._~", without "/" at its end`, u.Prefix)
 	}
 	for i, route := range u.Routes {
 		if _, err := parseTemplate(route); err != nil {
-			found.add(fmt.Sprintf("%s.routes[%d]", field, i), "%v", err)
+			found.Add(fmt.Sprintf("%s.routes[%d]", field, i), "%v", err)
 		}
 	}
 	if u.Provider != strings.ToLower(u.Provider) || strings.ContainsFunc(u.Provider, unicode.IsSpace) {
-		found.add(field+".provider", "%q; accepted: a value of gen_ai.provider.name such as deepseek, in lower case, without spaces", u.Provider)
+		found.Add(field+".provider", "%q; accepted: a value of gen_ai.provider.name such as deepseek, in lower case, without spaces", u.Provider)
 	}
 	if u.Timeout < 0 {
-		found.add(field+".timeout", "%v; accepted: a duration such as 30s, or 0 for %v", u.Timeout, defaultTimeout)
+		found.Add(field+".timeout", "%v; accepted: a duration such as 30s, or 0 for %v", u.Timeout, defaultTimeout)
 	}
 	switch {
 	case u.TLS == ClientTLS{}:
 	case err == nil && target.Scheme != "https":
-		found.add(field+".tls", "the url has scheme %s; accepted: https with it", target.Scheme)
+		found.Add(field+".tls", "the url has scheme %s; accepted: https with it", target.Scheme)
 	case (u.TLS.CertFile == "") != (u.TLS.KeyFile == ""):
-		found.add(field+".tls", "one of cert_file and key_file is missing; accepted: both or none")
+		found.Add(field+".tls", "one of cert_file and key_file is missing; accepted: both or none")
 	}
 }
 
@@ -114,20 +104,20 @@ func isPrefix(path string) bool {
 	return true
 }
 
-func (c Caller) check(found *problems) {
+func (c Caller) check(found *yamlfile.Problems) {
 	const most = 100 // of llm.Config
 	switch {
 	case c.Header != "" && c.KeyFingerprint:
-		found.add("caller", "there are header and key_fingerprint; accepted: one of them")
+		found.Add("caller", "there are header and key_fingerprint; accepted: one of them")
 	case c.Header == "" && len(c.Allowed) > 0:
-		found.add("caller.allowed", "there is no header; accepted: with a header")
+		found.Add("caller.allowed", "there is no header; accepted: with a header")
 	case c.Header != "" && len(c.Allowed) == 0:
-		found.add("caller.allowed", "there is none; accepted: the values that the header %s may have, up to %d", c.Header, most)
+		found.Add("caller.allowed", "there is none; accepted: the values that the header %s may have, up to %d", c.Header, most)
 	case len(c.Allowed) > most:
-		found.add("caller.allowed", "there are %d; accepted: up to %d", len(c.Allowed), most)
+		found.Add("caller.allowed", "there are %d; accepted: up to %d", len(c.Allowed), most)
 	}
 	if strings.Trim(c.Header, alphanumeric+"!#$%&'*+-.^_`|~") != "" { // RFC 9110, 5.6.2
-		found.add("caller.header", "%q; accepted: the name of a header", c.Header)
+		found.Add("caller.header", "%q; accepted: the name of a header", c.Header)
 	}
 }
 

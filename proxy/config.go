@@ -7,7 +7,8 @@ import (
 
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
-	"go.yaml.in/yaml/v3"
+
+	"github.com/otelmon/toolkit/internal/yamlfile"
 )
 
 // Config says what [New] makes; [ReadFile] reads one from YAML, in the terms
@@ -41,7 +42,7 @@ type Config struct {
 	MeterProvider  metric.MeterProvider `yaml:"-"`
 	Logger         *slog.Logger         `yaml:"-"`
 
-	document *yaml.Node // what it was read from, if it was
+	document *yamlfile.Document // what it was read from, if it was
 }
 
 // Upstream is one API behind the proxy.

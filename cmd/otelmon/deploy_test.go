@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -64,17 +65,20 @@ func readDeployed(t *testing.T, path string) string {
 func composed(t *testing.T) (args []string, vars map[string]string) {
 	t.Helper()
 	var file struct {
-		Services map[string]struct {
-			Command     []string
-			Environment map[string]string
+		Services struct {
+			Proxy struct {
+				Command     []string
+				Environment map[string]string
+			} `yaml:"llm-proxy"`
 		}
 	}
 	if err := yaml.Unmarshal([]byte(readDeployed(t, "docker-compose.yaml")), &file); err != nil {
 		t.Fatal(err)
 	}
-	service := file.Services["llm-proxy"]
+	service := file.Services.Proxy
+	defaults := regexp.MustCompile(`\$\{\w+:-([^}]*)\}`)
 	for name, value := range service.Environment { // what compose does
-		service.Environment[name] = strings.TrimSuffix(strings.TrimPrefix(value, "${LLM_UPSTREAM:-"), "}")
+		service.Environment[name] = defaults.ReplaceAllString(value, "$1")
 	}
 	return service.Command, service.Environment
 }

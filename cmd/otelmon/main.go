@@ -1,5 +1,6 @@
 // Otelmon is the command of the toolkit. Its subcommand proxy measures HTTP and
-// LLM APIs beside programs that cannot be changed.
+// LLM APIs beside programs that cannot be changed; rules makes rules of
+// Prometheus from SLO files.
 package main
 
 import (
@@ -40,6 +41,7 @@ type command struct {
 func commands() []command {
 	return []command{
 		{"proxy", "measure HTTP and LLM APIs beside a program that cannot be changed", runProxy},
+		{"rules", "make recording rules and alerts of Prometheus from SLO files", runRules},
 	}
 }
 
