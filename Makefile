@@ -7,9 +7,9 @@ MAKEFLAGS += --warn-undefined-variables --no-builtin-rules --no-print-directory
 # How long each fuzz target runs, or for how many inputs, such as 10000x.
 FUZZTIME ?= 20s
 # Packages whose tests write files when called with -update.
-GOLDEN = $(sort $(dir $(shell grep -rl --include='*_test.go' --exclude-dir=golden --exclude-dir=e2e --exclude-dir=benchmarks toolkit/internal/golden .)))
-# Every module that holds code; those under tools only pin programs.
-MODULES := . $(filter-out tools,$(patsubst %/go.mod,%,$(wildcard */go.mod examples/*/go.mod)))
+GOLDEN = $(sort $(dir $(shell grep -rl --include='*_test.go' --exclude-dir=golden --exclude-dir=e2e --exclude-dir=benchmarks --exclude-dir=dashboards toolkit/internal/golden .)))
+# Every module that holds code; the others under tools only pin programs.
+MODULES := . $(filter-out tools,$(patsubst %/go.mod,%,$(wildcard */go.mod examples/*/go.mod))) e2e/tools/history
 # Tools are pinned in tools/go.mod; Go builds them once and keeps them in its cache.
 TOOL := go tool -modfile=$(CURDIR)/tools/go.mod
 LINT := $(TOOL) golangci-lint
@@ -72,6 +72,7 @@ generate: ## Write everything that is generated from code
 	go generate ./...
 	go test $(GOLDEN) -update
 	cd benchmarks && go test -run '^TestKnownFailuresPage$$' . -update
+	cd dashboards && go test -run '^TestFilesAreUpToDate$$' . -update
 
 .PHONY: check-generated
 check-generated: generate ## Fail when a generated file was not committed
@@ -79,10 +80,21 @@ check-generated: generate ## Fail when a generated file was not committed
 	if [[ -n "$$changes" ]]; then echo "$$changes"; git diff; echo "run make generate and commit the result"; exit 1; fi
 
 .PHONY: up
-up: ## Start the demo stack; GRAFANA_ADMIN_PASSWORD must be set
-	@: "$${GRAFANA_ADMIN_PASSWORD:?choose a password for Grafana and export it}"
-	docker compose up --detach --build
+up: ## Start the stack, wait until it is healthy, print where it is; see .env.example
+	@bash deploy/up.sh
 
 .PHONY: down
-down: ## Stop the demo stack; its data stays
-	GRAFANA_ADMIN_PASSWORD=$${GRAFANA_ADMIN_PASSWORD:-unused} docker compose down
+down: ## Stop the stack; its data stays
+	GRAFANA_ADMIN_PASSWORD=$${GRAFANA_ADMIN_PASSWORD:-unused} docker compose --profile '*' down
+
+.PHONY: check-grafana
+check-grafana: ## Ask every panel of the running stack's Grafana for its data
+	cd e2e && go run ./cmd/check-grafana
+
+.PHONY: collector-load
+collector-load: ## Measure the shipped Collector on one core, for about two minutes
+	cd e2e && OTELMON_COLLECTOR_LOAD=1 go test -count=1 -timeout 10m -run '^TestCollectorLoad' -v .
+
+.PHONY: scale
+scale: ## Measure rules and dashboards on 50 services and 30 days of history, for about five minutes
+	cd e2e && OTELMON_SCALE=1 go test -count=1 -timeout 20m -run '^TestScale' -v .
