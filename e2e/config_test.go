@@ -36,10 +36,16 @@ type collectorConfig struct {
 			}
 		}
 	}
-	Exporters map[string]struct {
+	Connectors map[string]any
+	Exporters  map[string]struct {
 		Endpoint  string
 		Verbosity string
-		Retry     struct {
+		Protocol  struct {
+			OTLP struct {
+				Queue struct{ Enabled *bool } `yaml:"sending_queue"`
+			}
+		}
+		Retry struct {
 			Enabled        bool
 			MaxElapsedTime *int `yaml:"max_elapsed_time"`
 		} `yaml:"retry_on_failure"`
@@ -106,6 +112,9 @@ func (c collectorConfig) problems() []string {
 			report("pipeline %s: the batch processor holds data in memory", name)
 		}
 		for _, exporter := range p.Exporters {
+			if _, connects := c.Connectors[exporter]; connects {
+				continue // it hands over within the process
+			}
 			// Only debug sends nothing over a network.
 			if kind(exporter) != "debug" {
 				found = append(found, c.exporterProblems(exporter)...)
@@ -160,6 +169,10 @@ func (c collectorConfig) exporterProblems(name string) []string {
 	require(e.Queue.Enabled && slices.Contains(c.Service.Extensions, e.Queue.Storage), "the queue is not kept in a storage that runs")
 	require(e.Queue.Sizer == "bytes" && e.Queue.Size > 0, "the queue is not bounded in bytes")
 	require(e.Queue.Batch.MaxSize > 0 && e.Queue.Batch.MaxSize < 4<<20, "batches are larger than gRPC servers accept")
+	if kind(name) == "load_balancing" {
+		inner := e.Protocol.OTLP.Queue.Enabled
+		require(inner != nil && !*inner, "the queue of each gateway is in memory")
+	}
 	// Full, the storage loses what the queue has accepted; see collector-config.yaml.
 	storage := c.Extensions[e.Queue.Storage].MaxSize
 	require(storage >= 4*e.Queue.Size, "the storage is not bounded at four times the queue or more")
@@ -168,10 +181,26 @@ func (c collectorConfig) exporterProblems(name string) []string {
 	return found
 }
 
+// shippedConfigs are the files that docs/collector.md merges, in that order.
+var shippedConfigs = map[string][]string{
+	"one Collector":              {"collector-config.yaml"},
+	"one with all options":       {"collector-config.yaml", "deploy/collector/host-metrics.yaml", "deploy/collector/loki.yaml", "deploy/collector/tail-sampling.yaml"},
+	"an agent":                   {"collector-config.yaml", "deploy/gateway/agent.yaml"},
+	"an agent with replicas":     {"collector-config.yaml", "deploy/gateway/agent.yaml", "deploy/gateway/replicas.yaml"},
+	"an agent that measures too": {"collector-config.yaml", "deploy/gateway/agent.yaml", "deploy/collector/host-metrics.yaml"},
+	"a gateway":                  {"deploy/collector/tail-sampling.yaml", "deploy/gateway/gateway.yaml"},
+	"a gateway with logs":        {"deploy/collector/tail-sampling.yaml", "deploy/gateway/gateway.yaml", "deploy/collector/loki.yaml"},
+}
+
 func TestCollectorConfigIsSafe(t *testing.T) {
 	t.Parallel()
-	if problems := readCollector(t).problems(); len(problems) > 0 {
-		t.Errorf("collector-config.yaml:\n%s", strings.Join(problems, "\n"))
+	for title, files := range shippedConfigs {
+		t.Run(title, func(t *testing.T) {
+			t.Parallel()
+			if problems := mergeCollector(t, readFiles(t, files)...).problems(); len(problems) > 0 {
+				t.Errorf("%v:\n%s", files, strings.Join(problems, "\n"))
+			}
+		})
 	}
 }
 
@@ -208,24 +237,69 @@ func TestCollectorConfigFaultsAreFound(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if !strings.Contains(shipped, test.from) {
-				t.Fatalf("collector-config.yaml does not contain %q", test.from)
-			}
-			var c collectorConfig
-			if err := yaml.Unmarshal([]byte(strings.ReplaceAll(shipped, test.from, test.to)), &c); err != nil {
-				t.Fatal(err)
-			}
-			if problems := strings.Join(c.problems(), "\n"); !strings.Contains(problems, test.want) {
-				t.Errorf("got problems %q, want one of %q", problems, test.want)
-			}
+			checkFault(t, shipped, test.from, test.to, test.want)
 		})
+	}
+}
+
+// Each fault is one replacement in deploy/gateway/agent.yaml.
+func TestAgentConfigFaultsAreFound(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct{ from, to, want string }{
+		"the queue of each gateway is in memory as usual": {"        sending_queue: {enabled: false}\n", "", "each gateway is in memory"},
+		"the queue of each gateway is in memory":          {"sending_queue: {enabled: false}", "sending_queue: {enabled: true}", "each gateway is in memory"},
+		"retries end after a minute":                      {"max_elapsed_time: 0", "max_elapsed_time: 60", "retries end"},
+		"queues are in memory":                            {"storage: file_storage", "block_on_overflow: true", "not kept in a storage that runs"},
+	}
+	shipped, agent := readFile(t, "collector-config.yaml"), readFile(t, "deploy/gateway/agent.yaml")
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			checkFault(t, agent, test.from, test.to, test.want, shipped)
+		})
+	}
+}
+
+// checkFault fails the test unless a replacement in a configuration, merged into
+// others, is found to be a problem.
+func checkFault(t *testing.T, config, from, to, want string, before ...string) {
+	t.Helper()
+	if !strings.Contains(config, from) {
+		t.Fatalf("the shipped file does not contain %q", from)
+	}
+	c := mergeCollector(t, append(before, strings.ReplaceAll(config, from, to))...)
+	if problems := strings.Join(c.problems(), "\n"); !strings.Contains(problems, want) {
+		t.Errorf("got problems %q, want one of %q", problems, want)
 	}
 }
 
 func TestCollectorAcceptsItsConfig(t *testing.T) {
 	t.Parallel()
-	config := harness.Rewrite(t, "collector-config.yaml", map[string]string{"/var/lib/otelcol": t.TempDir()})
-	run(t, harness.Tool(t, "collector"), "validate", "--config="+config)
+	gateways := map[string]string{
+		"are known":                `{static: {hostnames: ["gateway-0:4317", "gateway-1:4317"]}}`,
+		"have one name":            `{dns: {hostname: gateway}}`,
+		"are a Kubernetes service": `{k8s: {service: gateway.observability, return_hostnames: true}}`,
+	}
+	for title, files := range shippedConfigs {
+		for which, resolver := range gateways {
+			t.Run(title+", gateways "+which, func(t *testing.T) {
+				t.Parallel()
+				args := []string{"validate"}
+				for _, file := range files {
+					replace := map[string]string{}
+					if strings.Contains(readFile(t, file), "/var/lib/otelcol") {
+						replace["/var/lib/otelcol"] = t.TempDir()
+					}
+					args = append(args, "--config="+harness.Rewrite(t, file, replace))
+				}
+				validate := exec.CommandContext(t.Context(), harness.Tool(t, "collector"), args...)
+				validate.Env = []string{"OTELMON_GATEWAYS=" + resolver, "OTELMON_GATEWAY_REPLICAS=" + resolver}
+				if out, err := validate.CombinedOutput(); err != nil {
+					t.Errorf("%v: %v\n%s", args, err, out)
+				}
+			})
+		}
+	}
 }
 
 // The sources of the Collector are generated, by tools/collector/generate.sh.
@@ -272,9 +346,42 @@ func kind(component string) string {
 
 func readCollector(t *testing.T) collectorConfig {
 	t.Helper()
+	return mergeCollector(t, readFile(t, "collector-config.yaml"))
+}
+
+// mergeCollector reads configurations as the Collector merges them: mappings key
+// by key, and of all else the last.
+func mergeCollector(t *testing.T, configs ...string) collectorConfig {
+	t.Helper()
+	merged := map[string]any{}
+	for _, config := range configs {
+		var next map[string]any
+		if err := yaml.Unmarshal([]byte(config), &next); err != nil {
+			t.Fatal(err)
+		}
+		merge(merged, next)
+	}
+	text, err := yaml.Marshal(merged)
+	if err != nil {
+		t.Fatal(err)
+	}
 	var c collectorConfig
-	readYAML(t, "collector-config.yaml", &c)
+	if err := yaml.Unmarshal(text, &c); err != nil {
+		t.Fatal(err)
+	}
 	return c
+}
+
+func merge(into, from map[string]any) {
+	for key, value := range from {
+		below, isMap := value.(map[string]any)
+		existing, wasMap := into[key].(map[string]any)
+		if isMap && wasMap {
+			merge(existing, below)
+		} else {
+			into[key] = value
+		}
+	}
 }
 
 // readYAML reads a file, named from the repository's root.
@@ -283,6 +390,15 @@ func readYAML(t *testing.T, file string, into any) {
 	if err := yaml.Unmarshal([]byte(readFile(t, file)), into); err != nil {
 		t.Fatalf("%s: %v", file, err)
 	}
+}
+
+func readFiles(t *testing.T, files []string) []string {
+	t.Helper()
+	var texts []string
+	for _, file := range files {
+		texts = append(texts, readFile(t, file))
+	}
+	return texts
 }
 
 func readFile(t *testing.T, file string) string {

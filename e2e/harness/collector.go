@@ -2,6 +2,7 @@ package harness
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -96,7 +97,7 @@ func (c *Collector) PinToOneCore() { c.wrapper = []string{"taskset", "--cpu-list
 // Start starts the Collector and waits until it is ready. It ends with the test.
 func (c *Collector) Start(t testing.TB) {
 	t.Helper()
-	command := append(c.wrapper[:len(c.wrapper):len(c.wrapper)], Tool(t, "collector"))
+	command := slices.Concat(c.wrapper, []string{Tool(t, "collector")})
 	for _, config := range c.configs {
 		command = append(command, "--config="+config)
 	}

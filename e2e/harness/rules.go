@@ -37,6 +37,9 @@ func copyRules(t testing.TB, changes ...func(string) string) string {
 	return dir
 }
 
+// slowGroups finds the intervals of groups that run every few minutes.
+var slowGroups = regexp.MustCompile(`(?m)^( +interval:) \d+m$`)
+
 // oftener makes groups run once a [ScrapeInterval].
 func oftener(rules string) string {
 	interval := regexp.MustCompile(`(?m)^( +interval:) \S+$`)

@@ -1,6 +1,7 @@
 // Package tools builds the programs that the end-to-end tests run against: the
-// Collector of the module collector, and Prometheus with promtool, Alertmanager
-// with amtool and pint at the versions that the modules of these names pin.
+// Collector of the module collector, Prometheus with promtool, Alertmanager with
+// amtool and pint at the versions that the modules of these names pin, and history,
+// which writes data to measure them on.
 //
 // The programs are kept outside the checkout, under OTELMON_TOOLS_DIR or else
 // otelmon-tools in [os.UserCacheDir], in a folder named after everything that
@@ -31,6 +32,7 @@ var modules = map[string]module{
 	"alertmanager": alertmanager,
 	"amtool":       alertmanager,
 	"pint":         {folder: "pint", args: []string{"github.com/cloudflare/pint/cmd/pint"}},
+	"history":      {folder: "history", args: []string{"."}},
 }
 
 // The first tag leaves out every service discovery, those of all clouds among
@@ -54,9 +56,9 @@ var alertmanager = module{
 }
 
 // Binary returns the path of a program: collector, prometheus, promtool,
-// alertmanager, amtool or pint. The first call after a change builds it, which
-// takes minutes; a second process that builds at the same time does no harm. E2e
-// is the folder of the module e2e.
+// alertmanager, amtool, pint or history. The first call after a change builds it,
+// which takes minutes; a second process that builds at the same time does no harm.
+// E2e is the folder of the module e2e.
 func Binary(ctx context.Context, e2e, name string) (string, error) {
 	m, ok := modules[name]
 	if !ok {
