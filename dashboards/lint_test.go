@@ -13,11 +13,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/otelmon/toolkit/internal/grafana"
+	"github.com/otelmon/toolkit/internal/telemetry"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/otelmon/toolkit/dashboards/internal/lint"
-	"github.com/otelmon/toolkit/internal/grafana"
-	"github.com/otelmon/toolkit/internal/telemetry"
 )
 
 // shipped is all that the linter looks at.

@@ -24,7 +24,7 @@ var (
 	boldText    = regexp.MustCompile(`\*\*([^*]+)\*\*`)
 	boardID     = regexp.MustCompile(`/d/([a-z-]+)\)`)
 	pageLink    = regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`)
-	indexRow    = regexp.MustCompile(`(?m)^\| \[(\w+)\]\((\w+)\.md\) \| ([a-z]+) \| [^|]+ \| [^|]+ \|$`)
+	indexRow    = regexp.MustCompile(`(?m)^\| \[(\w+)\]\((\w+)\.md\) \| ([a-z, ]+) \| [^|]+ \| [^|]+ \|$`)
 	codeSeries  = regexp.MustCompile("`([a-z_]+:[a-z0-9_]+:[a-z0-9_]+)`")
 	codeMetric  = regexp.MustCompile("`((?:otelmon|otelcol|prometheus|alertmanager|go)_[a-z_]+(?:_total|_bytes|_seconds|_size|_capacity|_successful|_discovered))`")
 	variable    = regexp.MustCompile(`\bOTEL(?:MON)?_[A-Z_]+\b`)
@@ -88,8 +88,12 @@ func (s shipped) lintHandbook(l *lint.Linter, h handbook) (found []string) {
 func (s shipped) checkIndex(h handbook) (found []string) {
 	severities, listed := map[string]string{}, map[string]string{}
 	for _, rule := range s.rules {
+		severity := rule.Labels["severity"]
+		if known := severities[rule.Alert]; known != "" && known != severity {
+			severity = known + ", " + severity
+		}
 		if rule.Alert != "" {
-			severities[rule.Alert] = rule.Labels["severity"]
+			severities[rule.Alert] = severity
 		}
 	}
 	for _, row := range indexRow.FindAllStringSubmatch(h["runbooks/README.md"], -1) {

@@ -64,12 +64,12 @@ func (l *Linter) checkQueries(p *problems, d grafana.Dashboard) {
 				continue // label_values of a label alone
 			}
 			expr := grafana.Expand(q.Expr, d.Values(selected), times)
-			has := inspection{Linter: l, problems: at, window: times.RateInterval, total: times.Range}.inspect(expr)
-			if has == nil {
+			there := inspection{Linter: l, problems: at, window: times.RateInterval, total: times.Range}.inspect(expr)
+			if there == nil {
 				break
 			}
 			for _, name := range slices.Concat(legendLabels(q.Legend), labelOf(q)) {
-				if !has.has(name) {
+				if !there.has(name) {
 					at.add("shows label %s, which is not there", name)
 				}
 			}
@@ -89,7 +89,7 @@ var legend = regexp.MustCompile(`\{\{\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*\}\}`)
 
 func legendLabels(text string) (names []string) {
 	for _, found := range legend.FindAllStringSubmatch(text, -1) {
-		if found[1] != "__name__" {
+		if found[1] != nameLabel {
 			names = append(names, found[1])
 		}
 	}

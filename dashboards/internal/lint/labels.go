@@ -9,6 +9,9 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 )
 
+// nameLabel holds the name of a metric.
+const nameLabel = "__name__"
+
 // labelsOf returns the labels that the result of an expression may have.
 func (l *Linter) labelsOf(expr parser.Expr) Labels {
 	switch e := expr.(type) {
@@ -54,7 +57,7 @@ func (l *Linter) names(s *parser.VectorSelector) (names []string) {
 	}
 	var matchers []*labels.Matcher
 	for _, m := range s.LabelMatchers {
-		if m.Name == labels.MetricName {
+		if m.Name == nameLabel {
 			matchers = append(matchers, m)
 		}
 	}
@@ -109,7 +112,7 @@ func pinned(arg parser.Expr) Labels {
 	found := Labels{}
 	if s, ok := arg.(*parser.VectorSelector); ok {
 		for _, m := range s.LabelMatchers {
-			if m.Type == labels.MatchEqual && m.Name != labels.MetricName {
+			if m.Type == labels.MatchEqual && m.Name != nameLabel {
 				found.add(m.Name)
 			}
 		}

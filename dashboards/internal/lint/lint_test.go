@@ -6,9 +6,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/otelmon/toolkit/internal/grafana"
 
 	"github.com/otelmon/toolkit/dashboards/internal/lint"
-	"github.com/otelmon/toolkit/internal/grafana"
 )
 
 var identity = []string{"service_name", "service_instance_id"}

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 )
 
@@ -53,9 +52,9 @@ func (i inspection) selector(s *parser.VectorSelector, path []parser.Node) {
 		i.add("there is no metric %s", cmp.Or(s.Name, s.String()))
 		return
 	}
-	has := i.selected(s)
+	there := i.selected(s)
 	for _, m := range s.LabelMatchers {
-		if m.Name != labels.MetricName && !has.has(m.Name) {
+		if m.Name != nameLabel && !there.has(m.Name) {
 			i.add("%s has no label %s", names[0], m.Name)
 		}
 	}
@@ -118,9 +117,9 @@ func isBirth(s *parser.VectorSelector, e *parser.BinaryExpr) bool {
 }
 
 func (i inspection) grouping(e *parser.AggregateExpr) {
-	has := i.labelsOf(e.Expr)
+	there := i.labelsOf(e.Expr)
 	for _, name := range e.Grouping {
-		if !has.has(name) {
+		if !there.has(name) {
 			i.add("%s (%s) groups by a label that is not there", e.Op, name)
 		}
 	}
@@ -167,7 +166,7 @@ func (i inspection) call(e *parser.Call) {
 }
 
 func (i inspection) source(e *parser.Call, label string) {
-	if label != "" && label != labels.MetricName && !i.labelsOf(e.Args[0]).has(label) {
+	if label != "" && label != nameLabel && !i.labelsOf(e.Args[0]).has(label) {
 		i.add("%s reads label %s, which is not there", e.Func.Name, label)
 	}
 }

@@ -97,11 +97,11 @@ var (
 func (l *Linter) CheckRules(rules []Rule) (found []string) {
 	for _, rule := range rules {
 		p := &problems{where: rule.File + ": " + rule.Record + rule.Alert}
-		has := inspection{Linter: l, problems: p}.inspect(rule.Expr).with(slices.Collect(maps.Keys(rule.Labels))...)
+		there := inspection{Linter: l, problems: p}.inspect(rule.Expr).with(slices.Collect(maps.Keys(rule.Labels))...)
 		for _, name := range slices.Sorted(maps.Keys(rule.Annotations)) {
 			text := rule.Annotations[name]
 			for _, label := range templateLabel.FindAllStringSubmatch(text, -1) {
-				if !has.has(label[1]) {
+				if !there.has(label[1]) {
 					p.add("%s shows label %s, which is not there", name, label[1])
 				}
 			}
