@@ -144,12 +144,14 @@ func llmLatency() []cog.Builder[dashboard.Panel] {
 			DataLinks(links(slowCalls())).
 			WithTarget(query("service_model:gen_ai_client_operation_duration_seconds:p50_rate5m"+chosen, legend+" P50")).
 			WithTarget(query("service_model:gen_ai_client_operation_duration_seconds:p99_rate5m"+chosen, legend+" P99")).
-			WithTarget(query(`histogram_quantile(0.99, sum by (le) (rate(gen_ai_client_operation_duration_seconds_bucket{$selected,gen_ai_request_model=~"$model",error_type=""}[$__rate_interval]))) >= 0`,
+			WithTarget(query(`histogram_quantile(0.99, sum by (le) (rate(gen_ai_client_operation_duration_seconds_bucket{$selected,gen_ai_request_model=~"$model",error_type=""}[$__rate_interval]))) >= 0
+or histogram_quantile(0.99, sum (rate(gen_ai_client_operation_duration_seconds{$selected,gen_ai_request_model=~"$model",error_type=""}[$__rate_interval]))) >= 0`,
 				"all, P99, not smoothed").Exemplar(true)),
 		distribution(about{
 			title: "Durations", unit: units.Seconds, none: noLLM,
 			description: "service_model_le:gen_ai_client_operation_duration_seconds_bucket:rate5m: how many answers a second took how long.",
-		}).WithTarget(buckets("sum by (le) (service_model_le:gen_ai_client_operation_duration_seconds_bucket:rate5m" + chosen + ")")),
+		}).WithTarget(buckets("sum by (le) (service_model_le:gen_ai_client_operation_duration_seconds_bucket:rate5m" + chosen + `)
+or sum (rate(gen_ai_client_operation_duration_seconds{$selected,gen_ai_request_model=~"$model",error_type=""}[$__rate_interval]))`)),
 		limits(graph(about{
 			title: "Time to the first token, P95", unit: units.Seconds, none: "No streams",
 			description: "service_model:llm_time_to_first_token_seconds:p95_rate5m: reasoning counts. The line is 10 s.",
@@ -165,7 +167,8 @@ func llmLatency() []cog.Builder[dashboard.Panel] {
 			title: "Time in the provider's queue", unit: units.Seconds, none: "No queue was seen",
 			description: "P95 of otelmon_llm_queue_duration_seconds: keep-alive lines before the first token, as DeepSeek sends them under load.",
 		}).Span(8).
-			WithTarget(query(`histogram_quantile(0.95, sum by (le, gen_ai_request_model) (rate(otelmon_llm_queue_duration_seconds_bucket{$selected,gen_ai_request_model=~"$model"}[$__rate_interval]))) >= 0`,
+			WithTarget(query(`histogram_quantile(0.95, sum by (le, gen_ai_request_model) (rate(otelmon_llm_queue_duration_seconds_bucket{$selected,gen_ai_request_model=~"$model"}[$__rate_interval]))) >= 0
+or histogram_quantile(0.95, sum by (gen_ai_request_model) (rate(otelmon_llm_queue_duration_seconds{$selected,gen_ai_request_model=~"$model"}[$__rate_interval]))) >= 0`,
 				"{{gen_ai_request_model}}")),
 	}
 }

@@ -291,7 +291,8 @@ func serviceBodies() []cog.Builder[dashboard.Panel] {
 			title: "Streams ended", unit: units.CountsPerSecond, none: "No streams",
 			description: "otelmon_http_server_stream_duration_seconds: server-sent events, upgraded connections and routes marked as streams, " +
 				"counted when they end. They are not part of the latency above.",
-		}).Span(8).WithTarget(query(`sum by (http_route) (rate(otelmon_http_server_stream_duration_seconds_count{$selected,http_route=~"$endpoint"}[$__rate_interval]))`, "{{http_route}}")),
+		}).Span(8).WithTarget(query(`sum by (http_route) (rate(otelmon_http_server_stream_duration_seconds_count{$selected,http_route=~"$endpoint"}[$__rate_interval]))
+or sum by (http_route) (histogram_count(rate(otelmon_http_server_stream_duration_seconds{$selected,http_route=~"$endpoint"}[$__rate_interval])))`, "{{http_route}}")),
 		graph(about{
 			title: "First byte of streams, P95", unit: units.Seconds, none: "No streams",
 			description: "otelmon_http_server_stream_time_to_first_byte_seconds: how long callers of a stream wait for its beginning.",

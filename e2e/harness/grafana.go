@@ -10,9 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/grpc"
-
 	"github.com/otelmon/toolkit/internal/grafana"
+	"google.golang.org/grpc"
 )
 
 // StartWholeStack starts a stack with everything that dashboards ask about: an

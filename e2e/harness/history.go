@@ -29,7 +29,7 @@ scrape_configs:
 		t.Fatal(err)
 	}
 	flags := append(shippedFeatures(t),
-		"--config.file="+config, "--storage.tsdb.path="+data, "--storage.tsdb.retention.time=35d", "--web.listen-address="+address)
+		"--config.file="+config, "--storage.tsdb.path="+data, "--web.listen-address="+address)
 	p := &Prometheus{url: "http://" + address, process: Start(t, nil, Tool(t, "prometheus"), flags...)}
 	p.waitReady(t)
 	return p

@@ -78,7 +78,8 @@ func (p *Prometheus) waitReady(t testing.TB) {
 	waitReady(t, p.process, p.url+"/-/ready")
 }
 
-// shippedFeatures returns the flags of docker-compose.yaml that turn features on.
+// shippedFeatures returns the flags of docker-compose.yaml that turn features on, and
+// those of retention.
 func shippedFeatures(t testing.TB) []string {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join(Root(t), "docker-compose.yaml"))
@@ -92,7 +93,8 @@ func shippedFeatures(t testing.TB) []string {
 		t.Fatal(err)
 	}
 	return slices.DeleteFunc(compose.Services.Prometheus.Command, func(flag string) bool {
-		return !strings.HasPrefix(flag, "--enable-feature=") && !strings.HasPrefix(flag, "--web.enable-")
+		return !strings.HasPrefix(flag, "--enable-feature=") && !strings.HasPrefix(flag, "--web.enable-") &&
+			!strings.HasPrefix(flag, "--storage.tsdb.retention.")
 	})
 }
 
