@@ -5,14 +5,16 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"testing"
 )
 
 // StartHistory starts a Prometheus that has watched 50 services for 30 days, with
-// rules from a folder and the shipped features, and waits until it is ready. It
-// scrapes itself. It ends with the test.
+// the rules of a folder, each run once a minute at least, and the shipped features,
+// and waits until it is ready. It scrapes itself. It ends with the test.
 func StartHistory(t testing.TB, rules string) *Prometheus {
 	t.Helper()
+	hasten(t, rules)
 	dir, address := t.TempDir(), FreeAddress(t)
 	data, config := filepath.Join(dir, "data"), filepath.Join(dir, "prometheus.yml")
 	if out, err := exec.CommandContext(t.Context(), Tool(t, "history"), "-out", data).CombinedOutput(); err != nil {
@@ -35,9 +37,22 @@ scrape_configs:
 	return p
 }
 
-// CopyRules copies the shipped rules into a folder and makes groups that run less
-// often than once a minute do so.
-func CopyRules(t testing.TB) string {
+// hasten makes groups of a folder that run every few minutes do so once a minute.
+func hasten(t testing.TB, rules string) {
 	t.Helper()
-	return copyRules(t, func(rules string) string { return slowGroups.ReplaceAllString(rules, "$1 1m") })
+	files, err := filepath.Glob(filepath.Join(rules, "*.yml"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("rule files in %s: got %d, %v", rules, len(files), err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, minutes.ReplaceAll(text, []byte("$1 1m")), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
+
+var minutes = regexp.MustCompile(`(?m)^( +interval:) \d+m$`)

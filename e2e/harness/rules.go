@@ -17,6 +17,12 @@ func Rules(t testing.TB) []string {
 	return files
 }
 
+// CopyRules copies the shipped rules into a folder and returns it.
+func CopyRules(t testing.TB) string {
+	t.Helper()
+	return copyRules(t)
+}
+
 // copyRules copies the shipped rules into a folder, changed, and returns it.
 func copyRules(t testing.TB, changes ...func(string) string) string {
 	t.Helper()
@@ -36,9 +42,6 @@ func copyRules(t testing.TB, changes ...func(string) string) string {
 	}
 	return dir
 }
-
-// slowGroups finds the intervals of groups that run every few minutes.
-var slowGroups = regexp.MustCompile(`(?m)^( +interval:) \d+m$`)
 
 // oftener makes groups run once a [ScrapeInterval].
 func oftener(rules string) string {
