@@ -60,13 +60,13 @@ func newCollector(t testing.TB, file, queue string, traces *TraceSink, prometheu
 	c := &Collector{address: FreeAddress(t), health: FreeAddress(t), telemetry: FreeAddress(t)}
 	c.OTLPEndpoint = "http://" + c.address
 	c.Option(t, file, map[string]string{
-		bind + ":4317":                c.address,
-		bind + ":4318":                FreeAddress(t),
-		bind + ":13133":               c.health,
-		"port: 8888":                  "port: " + c.telemetry[strings.LastIndex(c.telemetry, ":")+1:],
-		"tempo:4317":                  traces.address,
-		"http://prometheus:9090":      "http://" + prometheus,
-		"directory: /var/lib/otelcol": "directory: " + queue,
+		bind + ":4317":           c.address,
+		bind + ":4318":           FreeAddress(t),
+		bind + ":13133":          c.health,
+		"port: 8888":             "port: " + c.telemetry[strings.LastIndex(c.telemetry, ":")+1:],
+		"tempo:4317":             traces.address,
+		"http://prometheus:9090": "http://" + prometheus,
+		"/var/lib/otelcol":       queue,
 	})
 	return c
 }
