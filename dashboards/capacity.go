@@ -77,13 +77,11 @@ func capacityRequests() []cog.Builder[dashboard.Panel] {
 		grid(about{
 			title: "Services in a week", unit: units.RequestsPerSecond, none: noHistory,
 			description: "Requests of each service now, in a day and in a week. Click one to open its page.",
-		}, []label{
-			{name: "service_name", title: "Service", links: []link{toService(rowService)}},
-		}, []column{
-			{title: "In a week", expr: "sum by (service_name) (service:http_server_requests:predict7d{$selected})"},
-			{title: "In a day", expr: "sum by (service_name) (service:http_server_requests:predict1d{$selected})"},
-			{title: "Now", expr: "sum by (service_name) (service:http_server_requests:avg1h{$selected})"},
-			{title: "Busiest hour of the week", expr: "sum by (service_name) (max_over_time(service:http_server_requests:avg1h{$selected}[7d]))"},
+		}, serviceLabels(), []column{
+			{title: "In a week", expr: "sum by ($identity) (service:http_server_requests:predict7d{$selected})"},
+			{title: "In a day", expr: "sum by ($identity) (service:http_server_requests:predict1d{$selected})"},
+			{title: "Now", expr: "sum by ($identity) (service:http_server_requests:avg1h{$selected})"},
+			{title: "Busiest hour of the week", expr: "sum by ($identity) (max_over_time(service:http_server_requests:avg1h{$selected}[7d]))"},
 		}),
 	}
 }

@@ -35,8 +35,8 @@ func dependenciesNow() []cog.Builder[dashboard.Panel] {
 		}).Span(4).WithTarget(instant("sum(service_server:http_client_requests:rate5m{$selected})", "Requests")),
 		figure(about{
 			title: "Outbound errors", unit: units.PercentUnit, none: noCalls,
-			description: "service_server:http_client_errors:rate5m as a share of the requests: no answer, or a status from 400 on. What the service itself gave " +
-				"up is none.",
+			description: "service_server:http_client_errors:rate5m as a share of the requests: no answer, 429, or a status from 500 on. Other statuses " +
+				"from 400 on answer the question, and what the service itself gave up is no fault of the other side.",
 		}).Span(4).Thresholds(rising(0.01, 0.05)).
 			WithTarget(instant("sum(service_server:http_client_errors:rate5m{$selected}) / (sum(service_server:http_client_requests:rate5m{$selected}) > 0)", "Errors")),
 		figure(about{
@@ -98,16 +98,13 @@ or histogram_quantile(%[1]s, sum by ($identity) (service_server:http_client_requ
 
 func dependencyTable() cog.Builder[dashboard.Panel] {
 	of := func(aggregate, series string) string {
-		return aggregate + " by (service_name, server_address) (service_server:" + series + "{$selected})"
+		return aggregate + " by ($identity, server_address) (service_server:" + series + "{$selected})"
 	}
 	return grid(about{
 		title: "Servers called", unit: units.NoUnit, none: noCalls,
 		description: "Each server that a service calls: service_server:http_client_requests:rate5m, its errors and quantiles. Click a service to open its page.",
-	}, []label{
-		{name: "service_name", title: "Service", links: []link{toService(rowService)}},
-		{name: "server_address", title: "Server", links: []link{toTraces("Its calls",
-			`{ resource.service.name = "${__data.fields.service_name}" && kind = client && span.server.address = "${__data.fields.server_address}" }`)}},
-	}, []column{
+	}, append(serviceLabels(), label{name: "server_address", title: "Server", links: []link{toTraces("Its calls",
+		`{ resource.service.name = "${__data.fields.service_name}" && kind = client && span.server.address = "${__data.fields.server_address}" }`)}}), []column{
 		{title: "Requests", unit: units.RequestsPerSecond, expr: of("sum", "http_client_requests:rate5m")},
 		{title: "Errors", unit: units.PercentUnit, thresholds: rising(0.01, 0.05), expr: of("max", "http_client_error_ratio:rate5m")},
 		{title: "P50", unit: units.Seconds, expr: of("max", "http_client_request_duration_seconds:p50_rate5m")},
@@ -121,7 +118,8 @@ func dependenciesErrors() []cog.Builder[dashboard.Panel] {
 		stacked(graph(about{
 			title: "Outbound errors by type", unit: units.RequestsPerSecond, none: "No errors",
 			description: "service_server_code:http_client_requests:rate5m with an error_type: a status from 400 on, or why there was no answer: timeout, " +
-				"name_resolution, connection_refused, connection_reset, tls, canceled (by the service itself).",
+				"name_resolution, connection_refused, connection_reset, tls, canceled (by the service itself). Of them 4xx other than 429 " +
+				"and canceled do not count as errors above.",
 		})).
 			DataLinks(links(failedCalls())).
 			WithTarget(query(`sum by (server_address, error_type) (service_server_code:http_client_requests:rate5m{$selected,error_type!=""})`, "{{server_address}} {{error_type}}")),

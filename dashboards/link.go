@@ -40,26 +40,29 @@ func linkTo(title, url string) link {
 	return link{Title: title, Type: dashboard.DashboardLinkTypeLink, Tags: []string{}, Url: &url}
 }
 
-// Values that a link takes from what was clicked.
+// Services that pageURL opens a page of. Services of one name may run in several environments, so that the environment
+// and the namespace belong to a service: a table or graph that uses one of the last two has to have all $identity labels.
 const (
-	// rowService and rowEndpoint are of a row of a table, seriesService is of a line of a graph.
-	rowService    = "${__data.fields.service_name:percentencode}"
-	rowEndpoint   = "${__data.fields.http_route:percentencode}"
-	seriesService = "${__field.labels.service_name:percentencode}"
-	// keepService is a variable of pageURL: the services selected here.
-	keepService = "${service:queryparam}"
+	// keepService are the services selected here.
+	keepService = "${environment:queryparam}&${namespace:queryparam}&${service:queryparam}"
+	// rowService is that of a row of a table.
+	rowService = "var-environment=${__data.fields.deployment_environment_name:percentencode}" +
+		"&var-namespace=${__data.fields.service_namespace:percentencode}" +
+		"&var-service=${__data.fields.service_name:percentencode}"
+	// seriesService is that of a line of a graph.
+	seriesService = "var-environment=${__field.labels.deployment_environment_name:percentencode}" +
+		"&var-namespace=${__field.labels.service_namespace:percentencode}" +
+		"&var-service=${__field.labels.service_name:percentencode}"
 )
 
-// pageURL opens another page with the environment and namespace selected here, the time, and further variables, such as
-// keepService or "var-service=" + rowService.
-func pageURL(uid string, variables ...string) string {
-	return "/d/" + uid + "?${datasource:queryparam}&${environment:queryparam}&${namespace:queryparam}&" +
-		strings.Join(append(variables, "${__url_time_range}"), "&")
+// pageURL opens another page of a service, at the same time, with further variables such as "var-model=other".
+func pageURL(uid, service string, variables ...string) string {
+	return "/d/" + uid + "?" + strings.Join(append([]string{"${datasource:queryparam}", service, "${__url_time_range}"}, variables...), "&")
 }
 
-// toService opens the Service page of one service, which is rowService or seriesService.
+// toService opens the Service page of rowService or seriesService.
 func toService(service string) link {
-	return linkTo("Open the service", pageURL("otelmon-service", "var-service="+service))
+	return linkTo("Open the service", pageURL("otelmon-service", service))
 }
 
 // toTraces searches Tempo with a TraceQL query for the time shown. ${service:pipe} in it is what is selected.

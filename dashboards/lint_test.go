@@ -158,6 +158,33 @@ func without(c lint.Catalogue, name string) lint.Catalogue {
 	return left
 }
 
+// Of two alerts the list shows one line if it leaves out what tells them apart.
+func TestListOfAlertsTellsThemApart(t *testing.T) {
+	t.Parallel()
+	s := readShipped(t)
+	l := lint.New(s.catalogue)
+	l.AddRules(slices.Concat(s.rules, s.possible))
+	shown := s.query(t, "overview.json", "panel Firing alerts, A")
+	for _, name := range l.AlertLabels() {
+		sameForAll := slices.Contains([]string{"alertstate", "short", "__name__"}, name) // short goes with long
+		if !sameForAll && !regexp.MustCompile(`\b`+regexp.QuoteMeta(name)+`\b`).MatchString(shown) {
+			t.Errorf("the list of alerts does not show %s, which alerts have", name)
+		}
+	}
+}
+
+// query is the expression of a query, by the file of its dashboard.
+func (s shipped) query(t *testing.T, file, where string) string {
+	t.Helper()
+	for _, q := range s.dashboards[file].Queries() {
+		if q.Where == where {
+			return q.Expr
+		}
+	}
+	t.Fatalf("%s has no query %s", file, where)
+	return ""
+}
+
 // The catalogue is of no use if what it was captured from did not emit all that
 // there is.
 func TestCatalogueHasAllOfTheLibrary(t *testing.T) {

@@ -111,17 +111,16 @@ func llmSuccess() []cog.Builder[dashboard.Panel] {
 
 func modelTable() cog.Builder[dashboard.Panel] {
 	of := func(aggregate, series string) string {
-		return aggregate + " by (service_name, gen_ai_provider_name, gen_ai_request_model) (" + series + chosen + ")"
+		return aggregate + " by ($identity, gen_ai_provider_name, gen_ai_request_model) (" + series + chosen + ")"
 	}
 	return grid(about{
 		title: "Models", unit: units.NoUnit, none: noLLM,
 		description: "Each model that a service calls. Click a model to narrow the page to it.",
-	}, []label{
-		{name: "service_name", title: "Service", links: []link{toService(rowService)}},
-		{name: "gen_ai_provider_name", title: "Provider"},
-		{name: "gen_ai_request_model", title: "Model", links: []link{linkTo("Only this model",
-			pageURL("otelmon-llm", "var-service="+rowService, "var-model=${__data.fields.gen_ai_request_model:percentencode}"))}},
-	}, []column{
+	}, append(serviceLabels(),
+		label{name: "gen_ai_provider_name", title: "Provider"},
+		label{name: "gen_ai_request_model", title: "Model", links: []link{linkTo("Only this model",
+			pageURL("otelmon-llm", rowService, "var-model=${__data.fields.gen_ai_request_model:percentencode}"))}},
+	), []column{
 		{title: "Operations", unit: units.RequestsPerSecond, expr: of("sum", "service_model:llm_operations:rate5m")},
 		{title: "Failed", unit: units.PercentUnit, thresholds: rising(0.01, 0.05), expr: of("max", "service_model:llm_error_ratio:rate5m")},
 		{title: "P50", unit: units.Seconds, expr: of("max", "service_model:gen_ai_client_operation_duration_seconds:p50_rate5m")},

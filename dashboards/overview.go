@@ -1,6 +1,9 @@
 package dashboards
 
 import (
+	"slices"
+	"strings"
+
 	"github.com/grafana/grafana-foundation-sdk/go/cog"
 	"github.com/grafana/grafana-foundation-sdk/go/common"
 	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
@@ -27,32 +30,35 @@ func overviewPage() page {
 const (
 	// reporting is there for each instance whose telemetry arrives.
 	reporting = `target_info{$selected,service_name!=""}`
-	// silent are the services that have reported within six hours and no longer do.
-	silent = `group by ($identity) (last_over_time(` + reporting + `[6h])) unless group by ($identity) (` + reporting + `)`
+	// silent are the services that the rule of the alert finds, which also knows what may end; it fires for those that are
+	// still silent after five minutes.
+	silent = `group by ($identity) (ALERTS{alertname="OtelmonTelemetryAbsent",$selected})`
 )
 
 func overviewNow() []cog.Builder[dashboard.Panel] {
 	return []cog.Builder[dashboard.Panel]{
 		figure(about{
 			title: "Critical alerts", unit: units.Short, none: "0",
-			description: "ALERTS of severity critical that fire. The list below says which, and opens the page of what to do.",
+			description: "ALERTS of severity critical that fire, of what is selected and of the stack itself. The list below says which, " +
+				"and opens the page of what to do.",
 		}).
 			Thresholds(thresholds(good, step{1, bad})).
-			WithTarget(instant(`count(ALERTS{alertname=~"Otelmon.*",alertstate="firing",severity="critical",$selected}) or vector(0)`, "Critical alerts")),
+			WithTarget(instant(`count(ALERTS{alertname=~"Otelmon.*",alertstate="firing",severity="critical",$affected}) or vector(0)`, "Critical alerts")),
 		figure(about{
 			title: "Warnings", unit: units.Short, none: "0",
-			description: "ALERTS of severity warning that fire. They can wait for the morning, but not for the week.",
+			description: "ALERTS of severity warning that fire, of what is selected and of the stack itself. They can wait for the morning, " +
+				"but not for the week.",
 		}).
 			Thresholds(thresholds(good, step{1, warning})).
-			WithTarget(instant(`count(ALERTS{alertname=~"Otelmon.*",alertstate="firing",severity="warning",$selected}) or vector(0)`, "Warnings")),
+			WithTarget(instant(`count(ALERTS{alertname=~"Otelmon.*",alertstate="firing",severity="warning",$affected}) or vector(0)`, "Warnings")),
 		figure(about{
 			title: "Services", unit: units.Short, none: "No services",
 			description: "Services that have sent target_info within the last five minutes.",
 		}).WithTarget(instant("count(group by ($identity) ("+reporting+"))", "Services")),
 		figure(about{
 			title: "Silent services", unit: units.Short, none: "0",
-			description: "Services that have sent target_info within six hours and no longer do: stopped, cut off, or retired. " +
-				"OtelmonTelemetryAbsent tells which; the Pipeline page tells whether the Collector is the cause.",
+			description: "Services for which OtelmonTelemetryAbsent fires, or is about to: they sent telemetry and no longer do, because they have " +
+				"stopped or are cut off. The list below tells which; the Pipeline page tells whether the Collector is the cause.",
 		}).
 			Thresholds(thresholds(good, step{1, bad})).
 			WithTarget(instant("count("+silent+") or vector(0)", "Silent services")),
@@ -94,23 +100,24 @@ func llmCostAnHour() *stat.PanelBuilder {
 
 // firingAlerts is a table rather than Grafana's list of alerts, which asks another part of Grafana and knows no selection.
 func firingAlerts() cog.Builder[dashboard.Panel] {
+	labels := slices.Concat(
+		[]label{
+			{name: "severity", title: "Severity"},
+			{name: "alertname", title: "Alert", links: []link{
+				linkTo("Open the runbook", "https://github.com/otelmon/toolkit/blob/main/docs/runbooks/${__data.fields.alertname}.md"),
+			}},
+		},
+		serviceLabels(),
+		[]label{{name: "what", title: "What"}})
 	return grid(about{
 		title: "Firing alerts", unit: units.Seconds, none: "Nothing fires",
-		description: "ALERTS and ALERTS_FOR_STATE of otelmon's rules, the longest firing first. Click an alert for its runbook, " +
-			"a service for its page. Alertmanager may have silenced some.",
-	}, []label{
-		{name: "severity", title: "Severity"},
-		{name: "alertname", title: "Alert", links: []link{
-			linkTo("Open the runbook", "https://github.com/otelmon/toolkit/blob/main/docs/runbooks/${__data.fields.alertname}.md"),
-		}},
-		{name: "deployment_environment_name", title: "Environment"},
-		{name: "service_namespace", title: "Namespace"},
-		{name: "service_name", title: "Service", links: []link{toService(rowService)}},
-		{name: "slo", title: "SLO"},
-	}, []column{{
+		description: "ALERTS and ALERTS_FOR_STATE of otelmon's rules for what is selected and for the stack itself, the longest firing first. " +
+			"What: the endpoint, server, model, SLO, instance or exporter that an alert is about. Click an alert for its runbook, a service for " +
+			"its page. Alertmanager may have silenced some.",
+	}, labels, []column{{
 		title: "Since", unit: units.Seconds,
-		expr: `time() - min by (severity, alertname, $identity, slo) (ALERTS_FOR_STATE{alertname=~"Otelmon.*",$selected})
-and max by (severity, alertname, $identity, slo) (ALERTS{alertname=~"Otelmon.*",alertstate="firing",$selected})`,
+		expr: `time() - min by (severity, alertname, $identity, what) (` + told(`ALERTS_FOR_STATE{alertname=~"Otelmon.*",$affected}`) + `)
+and max by (severity, alertname, $identity, what) (` + told(`ALERTS{alertname=~"Otelmon.*",alertstate="firing",$affected}`) + `)`,
 	}}).
 		Height(7).
 		OverrideByName("Severity", []dashboard.DynamicConfigValue{
@@ -122,18 +129,28 @@ and max by (severity, alertname, $identity, slo) (ALERTS{alertname=~"Otelmon.*",
 		})
 }
 
+// told adds the label what to alerts: whatever else than the service they are about.
+func told(alerts string) string {
+	return `label_join(` + alerts + `, "what", " ", "` + strings.Join(alertLabels(), `", "`) + `")`
+}
+
+// alertLabels are those by which the rules tell alerts of one service, or of the stack, apart.
+func alertLabels() []string {
+	return []string{
+		"slo", "long", "direction", "server_address", "gen_ai_provider_name", "gen_ai_request_model",
+		"otelmon_llm_outcome", "otelmon_llm_cost_currency", "metric", "part", "signal", "otelmon_signal", "error_type",
+		"job", "instance", "receiver", "exporter", "data_type", "rule_group", "alertmanager", "integration",
+		"service_version", "service_instance_id",
+	}
+}
+
 func serviceTable() cog.Builder[dashboard.Panel] {
 	return grid(about{
 		title: "Services", unit: units.NoUnit, none: "No services",
 		description: "A line for each service that reports: service:http_server_requests:rate5m, its errors, P99 and Apdex, " +
 			"slo:error_budget_remaining:ratio30d of the SLO with the least left, instances by target_info, and the version started last. " +
 			"Click a service to open its page.",
-	}, []label{
-		{name: "service_name", title: "Service", links: []link{toService(rowService)}},
-		{name: "service_namespace", title: "Namespace"},
-		{name: "deployment_environment_name", title: "Environment"},
-		{name: "service_version", title: "Version"},
-	}, []column{
+	}, append(serviceLabels(), label{name: "service_version", title: "Version"}), []column{
 		{title: "Requests", unit: units.RequestsPerSecond, expr: "sum by ($identity) (service:http_server_requests:rate5m{$selected})"},
 		{
 			title: "Errors", unit: units.PercentUnit, thresholds: rising(0.001, 0.01),
@@ -183,7 +200,7 @@ func overviewCourse() []cog.Builder[dashboard.Panel] {
 			WithTarget(query(highest(15, "service:http_server_requests:rate5m{$selected}"), "{{service_name}}")),
 		graph(about{
 			title: "Silent services over time", unit: units.Short, none: "None",
-			description: "Services that had sent target_info within the six hours before and did not at that moment. " +
+			description: "Services for which OtelmonTelemetryAbsent fired at that moment, or was about to. " +
 				"A step of many at once is a Collector or a network.",
 		}).WithTarget(query("count("+silent+") or vector(0)", "silent")),
 	}

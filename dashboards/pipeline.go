@@ -1,6 +1,8 @@
 package dashboards
 
 import (
+	"slices"
+
 	"github.com/grafana/grafana-foundation-sdk/go/cog"
 	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
 	"github.com/grafana/grafana-foundation-sdk/go/units"
@@ -34,6 +36,10 @@ func pipelinePage() page {
 }
 
 func pipelineNow() []cog.Builder[dashboard.Panel] {
+	return slices.Concat(servicesNow(), collectorNow(), prometheusNow())
+}
+
+func servicesNow() []cog.Builder[dashboard.Panel] {
 	return []cog.Builder[dashboard.Panel]{
 		figure(about{
 			title: "Services", unit: units.Short, none: "No services",
@@ -49,6 +55,11 @@ func pipelineNow() []cog.Builder[dashboard.Panel] {
 			description: "Targets whose up is 0: Prometheus cannot scrape them. Status, Targets in Prometheus tells the error.",
 		}).Thresholds(rising(1, 2)).
 			WithTarget(instant(`count(up == 0) or 0 * count(up)`, "Down")),
+	}
+}
+
+func collectorNow() []cog.Builder[dashboard.Panel] {
+	return []cog.Builder[dashboard.Panel]{
 		figure(about{
 			title: "Refused by the Collector", unit: itemsPerSecond, none: noCollector,
 			description: "rate of otelcol_receiver_refused_*_total: senders with retries keep what is refused. Above 0: its memory or its queue is full.",
@@ -62,6 +73,12 @@ func pipelineNow() []cog.Builder[dashboard.Panel] {
 				"Collector refuses: see what is behind that exporter.",
 		}).Thresholds(rising(0.3, 0.6)).
 			WithTarget(instant("max(otelcol_exporter_queue_size / otelcol_exporter_queue_capacity)", "Queue")),
+	}
+}
+
+// prometheusNow is what takes telemetry in, and alerts out.
+func prometheusNow() []cog.Builder[dashboard.Panel] {
+	return []cog.Builder[dashboard.Panel]{
 		figure(about{
 			title: "Samples", unit: itemsPerSecond, none: noPrometheus,
 			description: "rate of prometheus_tsdb_head_samples_appended_total: samples that Prometheus takes in. 0: it takes in nothing, see its log.",

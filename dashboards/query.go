@@ -12,13 +12,16 @@ import (
 const (
 	// selected matches what is chosen at the head of the page. ".*" also matches a label that is absent.
 	selected = `deployment_environment_name=~"$environment",service_namespace=~"$namespace",service_name=~"$service"`
+	// affected matches alerts of what is selected, and those of the stack, which have no service: whatever is selected, a
+	// Collector that is down concerns it.
+	affected = `deployment_environment_name=~"$environment|",service_namespace=~"$namespace|",service_name=~"$service|"`
 	// identity tells one service from another.
 	identity = `deployment_environment_name, service_namespace, service_name`
 )
 
-// write fills in the macros $selected and $identity.
+// write fills in the macros $selected, $affected and $identity.
 func write(expr string) string {
-	return strings.NewReplacer("$selected", selected, "$identity", identity).Replace(expr)
+	return strings.NewReplacer("$selected", selected, "$affected", affected, "$identity", identity).Replace(expr)
 }
 
 // query asks for the course of expr over the time shown.
@@ -46,9 +49,10 @@ func cells(expr string) *prometheus.DataqueryBuilder {
 }
 
 // highest are the n series of expr that reach the highest value within the time shown, over all of it: a plain topk
-// chooses anew at each step, and draws pieces of many lines. It looks once a minute.
+// chooses anew at each step, and draws pieces of many lines. It looks at the points that the panel draws: for more of
+// them a month would take as long as 43,200 queries.
 func highest(n int, expr string) string {
-	return fmt.Sprintf("(%[2]s)\nand topk(%[1]d, max_over_time((%[2]s)[$__range:1m] @ end()))", n, expr)
+	return fmt.Sprintf("(%[2]s)\nand topk(%[1]d, max_over_time((%[2]s)[$__range:$__interval] @ end()))", n, expr)
 }
 
 // prometheusSource is the data source chosen at the head of the page.

@@ -144,16 +144,15 @@ func runtimeProcess() []cog.Builder[dashboard.Panel] {
 		grid(about{
 			title: "Instances now", unit: units.NoUnit, none: noInstances,
 			description: "Each instance: CPUs, memory, goroutines, when it started. Sorted by CPU; click a service to open its page.",
-		}, []label{
-			{name: "service_name", title: "Service", links: []link{toService(rowService)}},
-			{name: "service_version", title: "Version"},
-			{name: "service_instance_id", title: "Instance"},
-		}, []column{
-			{title: "CPUs", unit: units.Short, expr: "sum by (service_name, service_version, service_instance_id) (instance:process_cpu_time_seconds:rate5m{$selected})"},
-			{title: "Go memory", unit: units.BytesIEC, expr: "sum by (service_name, service_version, service_instance_id) (instance:go_memory_used_bytes:sum{$selected})"},
-			{title: "Resident", unit: units.BytesIEC, expr: `sum by (service_name, service_version, service_instance_id) (process_memory_usage_bytes{$selected,service_name!=""})`},
-			{title: "Goroutines", unit: units.Short, expr: "sum by (service_name, service_version, service_instance_id) (instance:go_goroutine_count:max{$selected})"},
-			{title: "Started", unit: "dateTimeFromNow", expr: `max by (service_name, service_version, service_instance_id) (process_start_time_seconds{$selected,service_name!=""}) * 1000`},
+		}, append(serviceLabels(),
+			label{name: "service_version", title: "Version"},
+			label{name: "service_instance_id", title: "Instance"},
+		), []column{
+			{title: "CPUs", unit: units.Short, expr: "sum by ($identity, service_version, service_instance_id) (instance:process_cpu_time_seconds:rate5m{$selected})"},
+			{title: "Go memory", unit: units.BytesIEC, expr: "sum by ($identity, service_version, service_instance_id) (instance:go_memory_used_bytes:sum{$selected})"},
+			{title: "Resident", unit: units.BytesIEC, expr: `sum by ($identity, service_version, service_instance_id) (process_memory_usage_bytes{$selected,service_name!=""})`},
+			{title: "Goroutines", unit: units.Short, expr: "sum by ($identity, service_version, service_instance_id) (instance:go_goroutine_count:max{$selected})"},
+			{title: "Started", unit: "dateTimeFromNow", expr: `max by ($identity, service_version, service_instance_id) (process_start_time_seconds{$selected,service_name!=""}) * 1000`},
 		}),
 	}
 }

@@ -31,16 +31,6 @@ func servicePage() page {
 }
 
 func serviceNow() []cog.Builder[dashboard.Panel] {
-	latency := func(title, series string) cog.Builder[dashboard.Panel] {
-		return figure(about{
-			title: title, unit: units.Seconds, none: noTraffic,
-			description: "service:http_server_request_duration_seconds:" + series + "_rate5m, over all endpoints; of several services " +
-				"the slowest one. Above 1 s: look for the endpoint in the table below and for slow traces.",
-		}).
-			Thresholds(rising(0.25, 1)).
-			DataLinks(links(slowTraces())).
-			WithTarget(instant("max(service:http_server_request_duration_seconds:"+series+"_rate5m{$selected})", title))
-	}
 	return []cog.Builder[dashboard.Panel]{
 		figure(about{
 			title: "Requests", unit: units.RequestsPerSecond, none: noTraffic,
@@ -55,31 +45,50 @@ func serviceNow() []cog.Builder[dashboard.Panel] {
 			Thresholds(rising(0.001, 0.01)).
 			DataLinks(links(failedTraces())).
 			WithTarget(instant("sum(service:http_server_errors:rate5m{$selected}) / (sum(service:http_server_requests:rate5m{$selected}) > 0)", "Errors")),
-		latency("P50", "p50"),
-		latency("P95", "p95"),
-		latency("P99", "p99"),
-		figure(about{
-			title: "Apdex", unit: units.NoUnit, none: noTraffic,
-			description: "service:http_server_apdex:rate5m; 1 is best: satisfied up to 250 ms, tolerating up to 1 s. Of several services " +
-				"the worst one. Below 0.85 users notice.",
-		}).
-			Decimals(2).
-			Thresholds(falling(0.7, 0.85)).
-			WithTarget(instant("min(service:http_server_apdex:rate5m{$selected})", "Apdex")),
+		serviceLatency("P50", "p50"),
+		serviceLatency("P95", "p95"),
+		serviceLatency("P99", "p99"),
+		serviceApdex(),
 		figure(about{
 			title: "In flight", unit: units.Short, none: noTraffic,
 			description: "service:http_server_active_requests:sum, requests being answered. When it grows while the rate does not, " +
 				"the service waits for something: see Dependencies.",
 		}).WithTarget(instant("sum(service:http_server_active_requests:sum{$selected})", "In flight")),
-		figure(about{
-			title: "Error budget left", unit: units.PercentUnit, none: "No SLO",
-			description: "slo:error_budget_remaining:ratio30d, the smallest of all SLOs of the service. At 0 the objective of 30 days is " +
-				"missed: stop risky changes. The SLO page tells what used it up.",
-		}).
-			Thresholds(falling(0, 0.25)).
-			DataLinks(links(linkTo("Open SLO", pageURL("otelmon-slo", keepService)))).
-			WithTarget(instant("min(slo:error_budget_remaining:ratio30d{$selected})", "Budget left")),
+		serviceBudget(),
 	}
+}
+
+func serviceLatency(title, series string) cog.Builder[dashboard.Panel] {
+	return figure(about{
+		title: title, unit: units.Seconds, none: noTraffic,
+		description: "service:http_server_request_duration_seconds:" + series + "_rate5m, over all endpoints; of several services " +
+			"the slowest one. Above 1 s: look for the endpoint in the table below and for slow traces.",
+	}).
+		Thresholds(rising(0.25, 1)).
+		DataLinks(links(slowTraces())).
+		WithTarget(instant("max(service:http_server_request_duration_seconds:"+series+"_rate5m{$selected})", title))
+}
+
+func serviceApdex() cog.Builder[dashboard.Panel] {
+	return figure(about{
+		title: "Apdex", unit: units.NoUnit, none: noTraffic,
+		description: "service:http_server_apdex:rate5m; 1 is best: satisfied up to 250 ms, tolerating up to 1 s. Of several services " +
+			"the worst one. Below 0.85 users notice.",
+	}).
+		Decimals(2).
+		Thresholds(falling(0.7, 0.85)).
+		WithTarget(instant("min(service:http_server_apdex:rate5m{$selected})", "Apdex"))
+}
+
+func serviceBudget() cog.Builder[dashboard.Panel] {
+	return figure(about{
+		title: "Error budget left", unit: units.PercentUnit, none: "No SLO",
+		description: "slo:error_budget_remaining:ratio30d, the smallest of all SLOs of the service. At 0 the objective of 30 days is " +
+			"missed: stop risky changes. The SLO page tells what used it up.",
+	}).
+		Thresholds(falling(0, 0.25)).
+		DataLinks(links(linkTo("Open SLO", pageURL("otelmon-slo", keepService)))).
+		WithTarget(instant("min(slo:error_budget_remaining:ratio30d{$selected})", "Budget left"))
 }
 
 func serviceCourse() []cog.Builder[dashboard.Panel] {
@@ -221,33 +230,34 @@ func serviceEndpoints() []cog.Builder[dashboard.Panel] {
 	}
 }
 
-// endpointTable lists all endpoints whatever is selected, so that another one can be chosen from it.
+// endpointTable lists all endpoints whatever is selected, so that another one can be chosen from it. Of the quantiles rules
+// record only the P99 of an endpoint, for graphs and alerts; the others are reckoned here, at one time.
 func endpointTable() cog.Builder[dashboard.Panel] {
-	latency := func(series string) string {
-		return "max by (service_name, http_route) (service_route:http_server_request_duration_seconds:" + series + "_rate5m{$selected})"
+	latency := func(q string) string {
+		return `max by ($identity, http_route) (
+  histogram_quantile(` + q + `, service_route_le:http_server_request_duration_seconds_bucket:rate5m{$selected}) >= 0
+  or histogram_quantile(` + q + `, service_route:http_server_request_duration_seconds:rate5m{$selected}) >= 0
+)`
 	}
 	return grid(about{
 		title: "Endpoints", unit: units.NoUnit, none: noTraffic,
 		description: "service_route:http_server_requests:rate5m and its errors and quantiles, of all endpoints. Click an endpoint to narrow the " +
 			"page to it, or to find its traces. _OTHER is what matched no route.",
-	}, []label{
-		{name: "service_name", title: "Service", links: []link{toService(rowService)}},
-		{name: "http_route", title: "Endpoint", links: []link{
-			linkTo("Show this endpoint only", pageURL("otelmon-service", "var-service="+rowService, "var-endpoint="+rowEndpoint)),
-			toTraces("Traces", `{ resource.service.name = "`+rowService+`" && span.http.route = "`+rowEndpoint+`" }`),
-		}},
-	}, []column{
-		{title: "Requests", unit: units.RequestsPerSecond, expr: "sum by (service_name, http_route) (service_route:http_server_requests:rate5m{$selected})"},
-		{title: "Share", unit: units.PercentUnit, expr: `sum by (service_name, http_route) (service_route:http_server_requests:rate5m{$selected})
+	}, append(serviceLabels(), label{name: "http_route", title: "Endpoint", links: []link{
+		linkTo("Show this endpoint only", pageURL("otelmon-service", rowService, "var-endpoint=${__data.fields.http_route:percentencode}")),
+		toTraces("Traces", `{ resource.service.name = "${__data.fields.service_name:percentencode}" && span.http.route = "${__data.fields.http_route:percentencode}" }`),
+	}}), []column{
+		{title: "Requests", unit: units.RequestsPerSecond, expr: "sum by ($identity, http_route) (service_route:http_server_requests:rate5m{$selected})"},
+		{title: "Share", unit: units.PercentUnit, expr: `sum by ($identity, http_route) (service_route:http_server_requests:rate5m{$selected})
 / on () group_left () (sum (service_route:http_server_requests:rate5m{$selected}) > 0)`},
 		{
 			title: "Errors", unit: units.PercentUnit, thresholds: rising(0.001, 0.01),
-			expr: `sum by (service_name, http_route) (service_route:http_server_errors:rate5m{$selected})
-/ (sum by (service_name, http_route) (service_route:http_server_requests:rate5m{$selected}) > 0)`,
+			expr: `sum by ($identity, http_route) (service_route:http_server_errors:rate5m{$selected})
+/ (sum by ($identity, http_route) (service_route:http_server_requests:rate5m{$selected}) > 0)`,
 		},
-		{title: "P50", unit: units.Seconds, thresholds: rising(0.25, 1), expr: latency("p50")},
-		{title: "P95", unit: units.Seconds, thresholds: rising(0.25, 1), expr: latency("p95")},
-		{title: "P99", unit: units.Seconds, thresholds: rising(0.25, 1), expr: latency("p99")},
+		{title: "P50", unit: units.Seconds, thresholds: rising(0.25, 1), expr: latency("0.5")},
+		{title: "P95", unit: units.Seconds, thresholds: rising(0.25, 1), expr: latency("0.95")},
+		{title: "P99", unit: units.Seconds, thresholds: rising(0.25, 1), expr: "max by ($identity, http_route) (service_route:http_server_request_duration_seconds:p99_rate5m{$selected})"},
 	})
 }
 
@@ -294,23 +304,25 @@ func serviceBodies() []cog.Builder[dashboard.Panel] {
 		}).Span(8).WithTarget(query(`sum by (http_route) (rate(otelmon_http_server_stream_duration_seconds_count{$selected,http_route=~"$endpoint"}[$__rate_interval]))
 or sum by (http_route) (histogram_count(rate(otelmon_http_server_stream_duration_seconds{$selected,http_route=~"$endpoint"}[$__rate_interval])))`, "{{http_route}}")),
 		graph(about{
-			title: "First byte of streams, P95", unit: units.Seconds, none: "No streams",
-			description: "otelmon_http_server_stream_time_to_first_byte_seconds: how long callers of a stream wait for its beginning.",
+			title: "First byte of streams, P95", unit: units.Seconds, none: "No streams, or all services",
+			description: "otelmon_http_server_stream_time_to_first_byte_seconds: how long callers of a stream wait for its beginning. " +
+				"Shown once a service is chosen.",
 		}).Span(8).WithTarget(query(rawQuantile("0.95", "otelmon_http_server_stream_time_to_first_byte_seconds", "http_route"), "{{http_route}}")),
 		graph(about{
-			title: "Body sizes, P95", unit: units.BytesIEC, none: "No bodies",
+			title: "Body sizes, P95", unit: units.BytesIEC, none: "No bodies, or all services",
 			description: "http_server_request_body_size_bytes and http_server_response_body_size_bytes. A response that grows without end " +
-				"is a list without pages; it is slow as well.",
+				"is a list without pages; it is slow as well. Shown once a service is chosen.",
 		}).Span(8).
 			WithTarget(query(rawQuantile("0.95", "http_server_request_body_size_bytes", "service_name"), "{{service_name}} request")).
 			WithTarget(query(rawQuantile("0.95", "http_server_response_body_size_bytes", "service_name"), "{{service_name}} response")),
 	}
 }
 
-// rawQuantile is a quantile of a histogram of the endpoints selected that no rule records, by one label.
+// rawQuantile is a quantile of a histogram of the endpoints selected that no rule records, by one label, once a service is
+// chosen.
 func rawQuantile(q, metric, by string) string {
-	return fmt.Sprintf(`histogram_quantile(%[1]s, sum by (%[3]s, le) (rate(%[2]s_bucket{$selected,http_route=~"$endpoint"}[$__rate_interval]))) >= 0
-or histogram_quantile(%[1]s, sum by (%[3]s) (rate(%[2]s{$selected,http_route=~"$endpoint"}[$__rate_interval]))) >= 0`, q, metric, by)
+	return fmt.Sprintf(`histogram_quantile(%[1]s, sum by (%[3]s, le) (rate(%[2]s_bucket{$selected,http_route=~"$endpoint",%[4]s}[$__rate_interval]))) >= 0
+or histogram_quantile(%[1]s, sum by (%[3]s) (rate(%[2]s{$selected,http_route=~"$endpoint",%[4]s}[$__rate_interval]))) >= 0`, q, metric, by, someServices)
 }
 
 func serviceInstances() []cog.Builder[dashboard.Panel] {

@@ -59,15 +59,12 @@ func burn(window string) string {
 }
 
 func sloTable() cog.Builder[dashboard.Panel] {
-	by := func(expr string) string { return "max by (service_name, slo) (" + expr + ")" }
+	by := func(expr string) string { return "max by ($identity, slo) (" + expr + ")" }
 	return grid(about{
 		title: "Objectives", unit: units.PercentUnit, none: noSLO,
 		description: "Each SLO: slo:objective:ratio, slo:error_ratio:rate30d, the budget left, and the burn rates of the windows that alert: 14.4 and 6 wake " +
 			"somebody, 3 and 1 can wait for the morning.",
-	}, []label{
-		{name: "service_name", title: "Service", links: []link{toService(rowService)}},
-		{name: "slo", title: "SLO"},
-	}, []column{
+	}, append(serviceLabels(), label{name: "slo", title: "SLO"}), []column{
 		{title: "Burn 1 h", unit: units.Short, thresholds: rising(6, 14.4), expr: by(burn("1h"))},
 		{title: "Burn 6 h", unit: units.Short, thresholds: rising(1, 6), expr: by(burn("6h"))},
 		{title: "Burn 1 d", unit: units.Short, thresholds: rising(1, 3), expr: by(burn("1d"))},
@@ -109,12 +106,12 @@ func sloCauses() []cog.Builder[dashboard.Panel] {
 	return []cog.Builder[dashboard.Panel]{
 		graph(about{
 			title: "What counts against it", unit: units.RequestsPerSecond, none: noSLO,
-			description: "slo:errors:rate5m: requests that failed, or that took longer than the SLO allows.",
-		}).Span(8).WithTarget(query("slo:errors:rate5m{$selected}", objective)),
+			description: "slo:errors:avg2m: requests that failed, or that took longer than the SLO allows.",
+		}).Span(8).WithTarget(query("slo:errors:avg2m{$selected}", objective)),
 		graph(about{
 			title: "What is counted", unit: units.RequestsPerSecond, none: noSLO,
-			description: "slo:requests:rate5m: all requests of the SLO. With few of them one error is a high burn rate; alerts wait for enough.",
-		}).Span(8).WithTarget(query("slo:requests:rate5m{$selected}", objective)),
+			description: "slo:requests:avg2m: all requests of the SLO. With few of them one error is a high burn rate; alerts wait for enough.",
+		}).Span(8).WithTarget(query("slo:requests:avg2m{$selected}", objective)),
 		graph(about{
 			title: "Endpoints with the most errors", unit: units.RequestsPerSecond, none: "No errors",
 			description: "service_route:http_server_errors:rate5m of the 10 endpoints that have most. Click for failed traces.",

@@ -13,6 +13,16 @@ type label struct {
 	links       []link
 }
 
+// serviceLabels are the columns of $identity, which open the Service page. The environment and the namespace have to be
+// there for the link.
+func serviceLabels() []label {
+	return []label{
+		{name: "service_name", title: "Service", links: []link{toService(rowService)}},
+		{name: "service_namespace", title: "Namespace"},
+		{name: "deployment_environment_name", title: "Environment"},
+	}
+}
+
 // column is a column of numbers: one query, whose result has just the labels of the table. An expression that ends with an
 // aggregation by them also loses the name of its metric, without which no two columns would share a line.
 type column struct {

@@ -53,7 +53,7 @@ func annotations() []cog.Builder[dashboard.AnnotationQuery] {
 			"{{service_name}} {{service_version}} started", "service_namespace,deployment_environment_name").
 			UseValueForTime(true),
 		annotation("Alerts", bad,
-			`ALERTS{alertname=~"Otelmon.*",alertstate="firing",$selected}`,
+			`ALERTS{alertname=~"Otelmon.*",alertstate="firing",$affected}`,
 			"{{alertname}} {{service_name}}", "severity,slo"),
 	}
 }

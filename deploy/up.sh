@@ -40,3 +40,11 @@ The stack is up; its first figures are there in a minute.
 
 make check-grafana asks every panel for its data; make down stops the stack.
 LINKS
+
+# Both would show with the first alert only, which nobody would get.
+alerts=deploy/alertmanager
+grep -qE '^    [a-z]+_configs:' "$alerts/alertmanager.yml" ||
+  echo "Nobody is notified of alerts yet: $alerts/alertmanager.yml says how."
+closed=$(find "$alerts/secrets" -type f ! -name '.*' ! -perm -o=r)
+[[ -z $closed ]] ||
+  echo "Alertmanager may not read these, chmod 644 lets it: $closed"

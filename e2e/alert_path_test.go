@@ -23,7 +23,7 @@ func TestAlertPath(t *testing.T) {
 		sink         = harness.StartWebhookSink(t)
 		alertmanager = harness.StartAlertmanager(t, sink)
 		stack        = harness.StartAlertingStack(t, alertmanager)
-		s            = startService(t, stack, buildExample(t, "quickstart"), "quickstart", "0.0.0.0")
+		s            = startService(t, stack, buildExample(t, "quickstart"), "cart", "0.0.0.0")
 	)
 	works := request{method: "GET", path: "/", route: "/", times: 20}
 	fails := request{method: "POST", path: "/orders", body: `{"product":"7","quantity":1}`, route: "/orders", times: 20} // one of them

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -106,19 +107,22 @@ func TestAlertmanagerStartsWithoutSecrets(t *testing.T) {
 	}
 }
 
-func TestInhibition(t *testing.T) {
+// An inhibition is alerts that fire together, and which of them are held back.
+type inhibition struct {
+	alerts        []harness.Alert
+	wantInhibited []string
+}
+
+const (
+	shop  = "service_namespace=shop"
+	cart  = "service_name=cart"
+	stock = "service_name=stock"
+	prod  = "deployment_environment_name=prod"
+)
+
+func TestInhibitionBySeverity(t *testing.T) {
 	t.Parallel()
-	alertmanager := harness.StartAlertmanager(t, harness.StartWebhookSink(t))
-	const (
-		shop  = "service_namespace=shop"
-		cart  = "service_name=cart"
-		stock = "service_name=stock"
-		prod  = "deployment_environment_name=prod"
-	)
-	tests := map[string]struct {
-		alerts        []harness.Alert
-		wantInhibited []string
-	}{
+	testInhibition(t, map[string]inhibition{
 		"critical silences the same warning": {
 			alerts:        []harness.Alert{alert("A", "severity=critical", cart), alert("A", "severity=warning", cart, "id=2")},
 			wantInhibited: []string{"A warning"},
@@ -129,6 +133,20 @@ func TestInhibition(t *testing.T) {
 		"critical does not silence the warning of another instance": {
 			alerts: []harness.Alert{alert("A", "severity=critical", "instance=a"), alert("A", "severity=warning", "instance=b")},
 		},
+		"an empty account does not silence the wrong key of another provider": {
+			alerts: []harness.Alert{
+				alert("OtelmonLLMRefused", "severity=critical", cart, "gen_ai_provider_name=openai", "otelmon_llm_outcome=no_balance"),
+				alert("OtelmonLLMRefused", "severity=warning", cart, "gen_ai_provider_name=openai", "otelmon_llm_outcome=unauthorized"),
+				alert("OtelmonLLMRefused", "severity=warning", cart, "gen_ai_provider_name=deepseek", "otelmon_llm_outcome=unauthorized"),
+			},
+			wantInhibited: []string{"OtelmonLLMRefused warning"},
+		},
+	})
+}
+
+func TestInhibitionByObjectives(t *testing.T) {
+	t.Parallel()
+	testInhibition(t, map[string]inhibition{
 		"burning fast silences burning slowly": {
 			alerts: []harness.Alert{
 				alert("OtelmonSLOBurnRateCritical", "severity=critical", cart, shop, "slo=orders", "long=1h"),
@@ -142,24 +160,75 @@ func TestInhibition(t *testing.T) {
 				alert("OtelmonSLOBurnRateWarning", "severity=warning", cart, shop, "slo=pages"),
 			},
 		},
-		"a Collector that is down silences absent telemetry": {
+		"one incident is one page: burning fast silences the errors of the service, not of others": {
 			alerts: []harness.Alert{
-				alert("OtelmonCollectorDown", "severity=critical", "job=collector", "instance=collector:8888"),
-				alert("OtelmonTelemetryAbsent", "severity=critical", cart, shop, prod),
+				alert("OtelmonSLOBurnRateCritical", "severity=critical", cart, shop, "slo=orders"),
+				alert("OtelmonHTTPHighErrorRate", "severity=critical", cart, shop),
+				alert("OtelmonHTTPHighErrorRate", "severity=critical", stock, shop),
+			},
+			wantInhibited: []string{"OtelmonHTTPHighErrorRate critical"},
+		},
+	})
+}
+
+func TestInhibitionByThePlatform(t *testing.T) {
+	t.Parallel()
+	testInhibition(t, map[string]inhibition{
+		"Collectors that are down silence absent telemetry of services that push": {
+			alerts: []harness.Alert{
+				alert("OtelmonCollectorDown", "severity=critical", "job=collector"),
+				alert("OtelmonTelemetryAbsent", "severity=critical", cart, shop, prod, "otelmon_metrics_path=otlp"),
+				alert("OtelmonTelemetryAbsent", "severity=critical", "service_name=another SDK"),
+				alert("OtelmonTelemetryAbsent", "severity=critical", stock, shop, prod, "otelmon_metrics_path=scrape"),
 				alert("OtelmonTargetDown", "severity=warning", "job=collector", "instance=collector:8888"),
 				alert("OtelmonTargetDown", "severity=warning", "job=tempo", "instance=tempo:3200"),
 			},
-			wantInhibited: []string{"OtelmonTargetDown warning", "OtelmonTelemetryAbsent critical"},
+			wantInhibited: []string{"OtelmonTargetDown warning", "OtelmonTelemetryAbsent critical", "OtelmonTelemetryAbsent critical"},
 		},
+		"one Collector of several silences nothing": {
+			alerts: []harness.Alert{
+				alert("OtelmonTargetDown", "severity=warning", "job=collector", "instance=agent-1"),
+				alert("OtelmonTelemetryAbsent", "severity=critical", cart, shop, prod, "otelmon_metrics_path=otlp"),
+			},
+		},
+		"a queue that is not delivered silences that it fills": {
+			alerts: []harness.Alert{
+				alert("OtelmonCollectorNotDelivering", "severity=warning", "instance=a", "exporter=tempo", "data_type=traces"),
+				alert("OtelmonCollectorQueueFilling", "severity=warning", "instance=a", "exporter=tempo", "data_type=traces"),
+				alert("OtelmonCollectorQueueFilling", "severity=warning", "instance=b", "exporter=tempo", "data_type=traces"),
+			},
+			wantInhibited: []string{"OtelmonCollectorQueueFilling warning"},
+		},
+		"a Prometheus that stores nothing silences what seems to be gone": {
+			alerts: []harness.Alert{
+				alert("OtelmonPrometheusNotIngesting", "severity=critical"),
+				alert("OtelmonTelemetryAbsent", "severity=critical", cart, "otelmon_metrics_path=scrape"),
+				alert("OtelmonCollectorDown", "severity=critical", "job=collector"),
+				alert("OtelmonAlertmanagerDown", "severity=critical", "job=alertmanager"),
+			},
+			wantInhibited: []string{"OtelmonAlertmanagerDown critical", "OtelmonCollectorDown critical", "OtelmonTelemetryAbsent critical"},
+		},
+		"but not if it is another Prometheus that is watched": {
+			alerts: []harness.Alert{
+				alert("OtelmonPrometheusNotIngesting", "severity=critical", "instance=other:9090"),
+				alert("OtelmonTelemetryAbsent", "severity=critical", cart, "otelmon_metrics_path=scrape"),
+			},
+		},
+	})
+}
+
+func TestInhibitionBySilence(t *testing.T) {
+	t.Parallel()
+	testInhibition(t, map[string]inhibition{
 		"absent telemetry silences what was last heard of the service": {
 			alerts: []harness.Alert{
 				alert("OtelmonTelemetryAbsent", "severity=critical", cart, shop, prod),
 				alert("OtelmonHTTPHighErrorRate", "severity=critical", cart, shop, prod),
-				alert("OtelmonSLOBurnRateCritical", "severity=critical", cart, shop, prod, "slo=orders"),
+				alert("OtelmonSLOBurnRateWarning", "severity=warning", cart, shop, prod, "slo=orders"),
 				alert("OtelmonLLMWaste", "severity=warning", cart, shop, prod, "gen_ai_request_model=m"),
 				alert("OtelmonMemoryForecast", "severity=warning", cart, shop, prod),
 			},
-			wantInhibited: []string{"OtelmonHTTPHighErrorRate critical", "OtelmonLLMWaste warning", "OtelmonSLOBurnRateCritical critical"},
+			wantInhibited: []string{"OtelmonHTTPHighErrorRate critical", "OtelmonLLMWaste warning", "OtelmonSLOBurnRateWarning warning"},
 		},
 		"absent telemetry silences a service without a namespace": {
 			alerts: []harness.Alert{
@@ -186,7 +255,12 @@ func TestInhibition(t *testing.T) {
 				alert("OtelmonHTTPHighErrorRate", "severity=critical"),
 			},
 		},
-	}
+	})
+}
+
+func testInhibition(t *testing.T, tests map[string]inhibition) {
+	t.Helper()
+	alertmanager := harness.StartAlertmanager(t, harness.StartWebhookSink(t))
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			// All rules want this label to be equal, which keeps the cases apart.
@@ -275,12 +349,14 @@ func TestNotificationOfManyAlertsIsReadable(t *testing.T) {
 	}
 }
 
-func TestMail(t *testing.T) {
-	t.Parallel()
-	data := map[string]any{
-		"status":       "firing",
-		"externalURL":  "http://localhost:9093",
-		"commonLabels": map[string]string{"alertname": "OtelmonHTTPHighErrorRate", "severity": "critical", "service_name": "cart"},
+// highErrorRateGroup is what templates get of a group with two alerts of a service.
+func highErrorRateGroup() map[string]any {
+	return map[string]any{
+		"status":      "firing",
+		"externalURL": "http://localhost:9093",
+		"commonLabels": map[string]string{
+			"alertname": "OtelmonHTTPHighErrorRate", "severity": "critical", "service_name": "cart", "prometheus": "otelmon",
+		},
 		"commonAnnotations": map[string]string{
 			"dashboard": "http://localhost:3000/d/otelmon-service?var-service=cart&var-namespace=shop",
 			"summary":   "More than 1 % of the requests to <cart> fail",
@@ -292,11 +368,15 @@ func TestMail(t *testing.T) {
 			{"status": "resolved", "startsAt": "2026-01-02T03:00:00Z", "annotations": map[string]string{"description": "2 % have failed."}},
 		},
 	}
-	tests := map[string]struct{ kind, template, want string }{
-		"the subject names the service and how grave it is": {
-			"text", "otelmon.title", "[FIRING 1] critical: OtelmonHTTPHighErrorRate of cart",
-		},
-		"the text stands by itself": {"text", "otelmon.text", `More than 1 % of the requests to <cart> fail
+}
+
+func TestMailInText(t *testing.T) {
+	t.Parallel()
+	wantSubject := "[FIRING 1] critical: OtelmonHTTPHighErrorRate of cart (otelmon)"
+	if got := render(t, "text", "otelmon.title", highErrorRateGroup()); got != wantSubject {
+		t.Errorf("subject: got %q, want %q", got, wantSubject)
+	}
+	want := `More than 1 % of the requests to <cart> fail
 
 Firing:
 - 5 % have failed. (2026-01-02 02:04 UTC)
@@ -306,11 +386,19 @@ Recovered:
 
 Dashboard: http://localhost:3000/d/otelmon-service?var-service=cart&var-namespace=shop
 Runbook: https://example.com/runbook.md
-Alertmanager: http://localhost:9093`},
-		"in HTML labels are text": {"html", "otelmon.html", `<!doctype html>
+Alertmanager: http://localhost:9093`
+	if diff := cmp.Diff(want, render(t, "text", "otelmon.text", highErrorRateGroup())); diff != "" {
+		t.Errorf("text (-want +got):\n%s", diff)
+	}
+}
+
+// Labels and annotations are text in HTML, and no markup.
+func TestMailInHTML(t *testing.T) {
+	t.Parallel()
+	want := `<!doctype html>
 <html>
 <body>
-<h3>[FIRING 1] critical: OtelmonHTTPHighErrorRate of cart</h3>
+<h3>[FIRING 1] critical: OtelmonHTTPHighErrorRate of cart (otelmon)</h3>
 <p>More than 1 % of the requests to &lt;cart&gt; fail</p>
 <p>Firing:</p>
 <ul>
@@ -326,16 +414,55 @@ Alertmanager: http://localhost:9093`},
 <a href="http://localhost:9093">Alertmanager</a>
 </p>
 </body>
-</html>`},
+</html>`
+	if diff := cmp.Diff(want, render(t, "html", "otelmon.html", highErrorRateGroup())); diff != "" {
+		t.Errorf("HTML (-want +got):\n%s", diff)
 	}
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			if diff := cmp.Diff(test.want, render(t, test.kind, test.template, data)); diff != "" {
-				t.Errorf("%s (-want +got):\n%s", test.template, diff)
-			}
-		})
+}
+
+// A dead man's switch that hears of one Prometheus must notice the end of another.
+func TestPrometheusServersAreNotifiedApart(t *testing.T) {
+	t.Parallel()
+	sink := harness.StartWebhookSink(t)
+	alertmanager := harness.StartAlertmanager(t, sink)
+	alertmanager.Send(t, alert("Watchdog", "severity=none", "prometheus=east"), alert("Watchdog", "severity=none", "prometheus=west"))
+	harness.Eventually(t, 20*time.Second, "a notification about each", func() error {
+		of := map[string]int{}
+		for _, beat := range sink.Beats(t) {
+			of[beat.GroupLabels["prometheus"]]++
+		}
+		if of["east"] == 0 || of["west"] == 0 {
+			return fmt.Errorf("got %v", of)
+		}
+		return nil
+	})
+}
+
+// The route that is an example sends to the chat what is not of production.
+func TestRouteByEnvironment(t *testing.T) {
+	t.Parallel()
+	b, err := os.ReadFile(harness.AlertmanagerConfig(t, t.TempDir()))
+	if err != nil {
+		t.Fatal(err)
 	}
+	example := regexp.MustCompile(`(?m)^    #(- matchers: .*\n)    #(  receiver: chat\n)`)
+	text := example.ReplaceAllString(string(b), "    $1    $2")
+	if text == string(b) {
+		t.Fatal("there is no example of a route")
+	}
+	config := filepath.Join(t.TempDir(), "alertmanager.yml")
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for receiver, labels := range map[string][]string{
+		"page": {"severity=critical", cart, prod},
+		"chat": {"severity=critical", cart, "deployment_environment_name=dev"},
+	} {
+		args := []string{"config", "routes", "test", "--config.file=" + config, "--verify.receivers=" + receiver}
+		run(t, harness.Tool(t, "amtool"), append(args, labels...)...)
+	}
+	run(t, harness.Tool(t, "amtool"), "config", "routes", "test", "--config.file="+config, "--verify.receivers=page",
+		"alertname=OtelmonCollectorDown", "severity=critical")
 }
 
 // render returns what amtool makes of one of the shipped templates.

@@ -19,8 +19,6 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	collectormetrics "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
 	metrics "go.opentelemetry.io/proto/otlp/metrics/v1"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/otelmon/toolkit/e2e/harness"
 )
@@ -51,13 +49,26 @@ func (w *world) faultyConfig(stack *harness.Stack) otelmon.Config {
 		OTLP: exporters.OTLP{
 			Endpoint: stack.Collector.OTLPEndpoint, MetricInterval: harness.ScrapeInterval, ExponentialHistograms: w.environment == native,
 		},
-		Attributes: []attribute.KeyValue{attribute.String("cloud.region", "nowhere-1")}, // the map does not know it
-		Logger:     slog.New(slog.DiscardHandler),
+		Attributes: []attribute.KeyValue{
+			attribute.String("cloud.region", "nowhere-1"), // the map does not know it
+			// What tells rules that it is a job, which ends.
+			attribute.String("otelmon.job", "true"), attribute.String("k8s.job.name", "faulty-1"), attribute.String("k8s.cronjob.name", "faulty"),
+		},
+		Logger: slog.New(slog.DiscardHandler),
 	}
 	if w.environment == scraped {
 		cfg.DisableOTLP, cfg.MetricsPath = true, "scrape"
 	}
 	return cfg
+}
+
+// startOther has a service with another SDK send a span, of which the Collector
+// makes metrics.
+func (w *world) startOther(t *testing.T, stack *harness.Stack) {
+	t.Helper()
+	request := keyValues(map[string]string{"http.route": "/a", "http.request.method": "GET"})
+	sendSpan(t, dialCollector(t, stack.Collector), "other", request, nil,
+		"deployment.environment.name", w.environment, "service.namespace", namespace, "service.instance.id", "1")
 }
 
 // makeMistakes records what no metric can hold, has a callback that fails, and
@@ -114,16 +125,12 @@ func stream(w http.ResponseWriter, _ *http.Request) {
 func makeCollectorFail(t *testing.T, stack *harness.Stack) {
 	t.Helper()
 	stack.Traces.Refuse(t)
-	connection, err := grpc.NewClient(strings.TrimPrefix(stack.Collector.OTLPEndpoint, "http://"), grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = connection.Close() })
 	old := &metrics.NumberDataPoint{
 		TimeUnixNano: uint64(time.Now().AddDate(0, 0, -2).UnixNano()), Value: &metrics.NumberDataPoint_AsInt{AsInt: 1},
 	}
 	gauge := &metrics.Metric_Gauge{Gauge: &metrics.Gauge{DataPoints: []*metrics.NumberDataPoint{old}}}
-	_, err = collectormetrics.NewMetricsServiceClient(connection).Export(t.Context(), &collectormetrics.ExportMetricsServiceRequest{
+	client := collectormetrics.NewMetricsServiceClient(dialCollector(t, stack.Collector))
+	_, err := client.Export(t.Context(), &collectormetrics.ExportMetricsServiceRequest{
 		ResourceMetrics: []*metrics.ResourceMetrics{{ScopeMetrics: []*metrics.ScopeMetrics{{
 			Metrics: []*metrics.Metric{{Name: "old", Data: gauge}},
 		}}}},

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/otelmon/toolkit/internal/grafana"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/otelmon/toolkit/e2e/harness"
@@ -224,33 +223,4 @@ func TestGrafanaDashboardsAreProvisioned(t *testing.T) {
 	}
 	home := *service.Environment["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
 	readFile(t, mounted(t, service, home))
-}
-
-// Dashboards take the data source that is chosen, or one that is provisioned.
-func TestGrafanaDashboardsUseDataSourcesThatAreThere(t *testing.T) {
-	t.Parallel()
-	dashboards, err := grafana.ReadDir(filepath.Join(harness.Root(t), "deploy/grafana/dashboards"))
-	if err != nil || len(dashboards) == 0 {
-		t.Fatalf("no dashboards: %v", err)
-	}
-	sources := dataSources(t)
-	for file, d := range dashboards {
-		if !strings.HasPrefix(d.UID, "otelmon-") || file != strings.TrimPrefix(d.UID, "otelmon-")+".json" {
-			t.Errorf("%s has the uid %s", file, d.UID)
-		}
-		for _, p := range d.AllPanels() {
-			used := []*grafana.Datasource{p.Datasource}
-			for _, target := range p.Targets {
-				used = append(used, target.Datasource)
-			}
-			for _, s := range used {
-				if s == nil || s.UID == "${datasource}" || strings.HasPrefix(s.UID, "-- ") {
-					continue
-				}
-				if _, ok := sources[s.UID]; !ok {
-					t.Errorf("%s, panel %s: there is no data source %s", file, p.Title, s.UID)
-				}
-			}
-		}
-	}
 }

@@ -7,11 +7,16 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
+	collectormetrics "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
+	metrics "go.opentelemetry.io/proto/otlp/metrics/v1"
+	resource "go.opentelemetry.io/proto/otlp/resource/v1"
 	"golang.org/x/net/dns/dnsmessage"
 
 	"github.com/otelmon/toolkit/e2e/harness"
@@ -25,6 +30,37 @@ func TestPrometheusExamplesAreValid(t *testing.T) {
 	}
 	for _, example := range examples {
 		run(t, harness.Tool(t, "promtool"), "check", "config", "--lint=all", "--lint-fatal", example)
+	}
+}
+
+// What remote write takes is what federation takes.
+func TestRemoteWriteTakesWhatFederationTakes(t *testing.T) {
+	t.Parallel()
+	var config struct {
+		RemoteWrite []struct {
+			Relabel []struct{ Regex, Action string } `yaml:"write_relabel_configs"`
+		} `yaml:"remote_write"`
+	}
+	readYAML(t, "deploy/prometheus/examples/remote-write.yml", &config)
+	for name, want := range map[string]bool{
+		"service:http_server_requests:rate5m":  true,
+		"slo:error_budget_remaining:ratio30d":  true,
+		"target_info":                          true,
+		"ALERTS":                               true,
+		"instance:go_goroutine_count:max":      false,
+		"instance_route:anything:rate5m":       false,
+		"cloud_region:geohash:info":            false,
+		"http_server_request_duration_seconds": false,
+		"ALERTS_FOR_STATE":                     false,
+	} {
+		taken := true
+		for _, relabel := range config.RemoteWrite[0].Relabel {
+			matches := regexp.MustCompile("^(?:" + relabel.Regex + ")$").MatchString(name)
+			taken = taken && matches == (relabel.Action == "keep")
+		}
+		if taken != want {
+			t.Errorf("%s: taken is %v, want %v", name, taken, want)
+		}
 	}
 }
 
@@ -45,7 +81,10 @@ func TestPrometheusOfServices(t *testing.T) {
 			testTargetInfo(t, stack, s)
 		})
 	}
-	t.Run("federation takes recorded series and alerts only", func(t *testing.T) {
+	t.Run("what the Collector held back for most of a day is stored", func(t *testing.T) {
+		testLateSamples(t, stack)
+	})
+	t.Run("federation takes what dashboards of services need", func(t *testing.T) {
 		testFederation(t, stack, len(services))
 	})
 }
@@ -84,6 +123,37 @@ func testTargetInfo(t *testing.T, stack *harness.Stack, s service) {
 	}
 }
 
+// testLateSamples sends what is older than the newest sample of its series, as a
+// Collector does that was cut off.
+func testLateSamples(t *testing.T, stack *harness.Stack) {
+	client := collectormetrics.NewMetricsServiceClient(dialCollector(t, stack.Collector))
+	ages := []time.Duration{0, 4000 * time.Second, 23 * time.Hour}
+	for i, age := range ages {
+		if err := sendGauge(t, client, "held_back", time.Now().Add(-age)); err != nil {
+			t.Fatal(err)
+		}
+		const stored = `count_over_time(held_back[1d])`
+		harness.Eventually(t, arrival, stored, func() error {
+			got, err := stack.Prometheus.Scalar(stored)
+			if err == nil && int(got) != i+1 {
+				err = fmt.Errorf("got %v samples, want %d, the last %v old", got, i+1, age)
+			}
+			return err
+		})
+	}
+}
+
+func sendGauge(t *testing.T, client collectormetrics.MetricsServiceClient, name string, at time.Time) error {
+	t.Helper()
+	point := &metrics.NumberDataPoint{TimeUnixNano: uint64(at.UnixNano()), Value: &metrics.NumberDataPoint_AsInt{AsInt: 1}}
+	gauge := &metrics.Metric{Name: name, Data: &metrics.Metric_Gauge{Gauge: &metrics.Gauge{DataPoints: []*metrics.NumberDataPoint{point}}}}
+	_, err := client.Export(t.Context(), &collectormetrics.ExportMetricsServiceRequest{ResourceMetrics: []*metrics.ResourceMetrics{{
+		Resource:     &resource.Resource{Attributes: keyValues(map[string]string{"service.name": "late"})},
+		ScopeMetrics: []*metrics.ScopeMetrics{{Metrics: []*metrics.Metric{gauge}}},
+	}}})
+	return err
+}
+
 func testFederation(t *testing.T, stack *harness.Stack, services int) {
 	federation := stack.Prometheus.StartFederation(t)
 	const recorded = `count(service:http_server_requests:rate5m{prometheus="otelmon"})`
@@ -91,6 +161,14 @@ func testFederation(t *testing.T, stack *harness.Stack, services int) {
 		got, err := federation.Scalar(recorded)
 		if err == nil && int(got) != services {
 			err = fmt.Errorf("got %v series, want %d", got, services)
+		}
+		return err
+	})
+	const listed = `count(count by (service_name) (target_info{service_name=~"scraped|pushed", prometheus="otelmon"}))`
+	harness.Eventually(t, arrival, listed, func() error {
+		got, err := federation.Scalar(listed)
+		if err == nil && int(got) != services {
+			err = fmt.Errorf("got %v services, want %d", got, services)
 		}
 		return err
 	})
@@ -107,8 +185,12 @@ func testFederation(t *testing.T, stack *harness.Stack, services int) {
 		t.Fatal(errors.New("there are no series"))
 	}
 	for _, n := range names {
-		if name := n.Labels["__name__"]; name != "ALERTS" && !strings.Contains(name, ":") {
-			t.Errorf("%s is neither recorded nor an alert", name)
+		name := n.Labels["__name__"]
+		if !slices.Contains([]string{"ALERTS", "target_info"}, name) && !strings.Contains(name, ":") {
+			t.Errorf("%s is neither recorded nor an alert nor target_info", name)
+		}
+		if strings.HasPrefix(name, "instance") || strings.HasPrefix(name, "cloud_region:") {
+			t.Errorf("%s is of instances or a constant", name)
 		}
 	}
 }

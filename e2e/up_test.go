@@ -27,12 +27,18 @@ esac
 // docker was asked.
 func up(t *testing.T, env ...string) (out, calls string, err error) {
 	t.Helper()
+	return upOf(t, filepath.Join(harness.Root(t), "deploy/up.sh"), env...)
+}
+
+// upOf is up with a copy of the script.
+func upOf(t *testing.T, script string, env ...string) (out, calls string, err error) {
+	t.Helper()
 	folder := t.TempDir()
 	if err := os.WriteFile(filepath.Join(folder, "docker"), []byte(docker), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	noted := filepath.Join(folder, "calls")
-	command := exec.CommandContext(t.Context(), "bash", filepath.Join(harness.Root(t), "deploy/up.sh"))
+	command := exec.CommandContext(t.Context(), "bash", script)
 	command.Env = append([]string{"PATH=" + folder + ":/usr/bin:/bin", "CALLS=" + noted, "FAIL=none"}, env...)
 	text, err := command.CombinedOutput()
 	asked, readErr := os.ReadFile(noted)
@@ -66,6 +72,55 @@ func TestUpWaitsAndPrintsTheLinks(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// What Alertmanager cannot do is said at the start, not with the first alert that
+// nobody gets.
+func TestUpSaysWhoIsNotified(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		receivers []string
+		mode      os.FileMode
+		want      string
+	}{
+		"nobody, as shipped":                      {nil, 0o644, "Nobody is notified of alerts yet: deploy/alertmanager/alertmanager.yml says how."},
+		"a receiver is in use":                    {[]string{"slack_configs"}, 0o644, ""},
+		"a secret that Alertmanager may not read": {[]string{"slack_configs"}, 0o600, "chmod 644 lets it: deploy/alertmanager/secrets/slack_url"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			folder := filepath.Join(t.TempDir(), "deploy")
+			secrets := filepath.Join(folder, "alertmanager/secrets")
+			if err := os.MkdirAll(secrets, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			copyFile(t, harness.AlertmanagerConfig(t, secrets, test.receivers...), filepath.Join(folder, "alertmanager/alertmanager.yml"))
+			copyFile(t, filepath.Join(harness.Root(t), "deploy/up.sh"), filepath.Join(folder, "up.sh"))
+			if err := os.WriteFile(filepath.Join(secrets, "slack_url"), []byte("https://example.com"), test.mode); err != nil {
+				t.Fatal(err)
+			}
+			out, _, err := upOf(t, filepath.Join(folder, "up.sh"), "SERVICES=grafana")
+			if err != nil {
+				t.Fatalf("%v:\n%s", err, out)
+			}
+			_, after, _ := strings.Cut(out, "make down stops the stack.\n")
+			if !strings.Contains(after, test.want) || (test.want == "") != (after == "") {
+				t.Errorf("got %q, want %q", after, test.want)
+			}
+		})
+	}
+}
+
+func copyFile(t *testing.T, from, to string) {
+	t.Helper()
+	b, err := os.ReadFile(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(to, b, 0o600); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -70,6 +70,7 @@ func (w *world) start(t *testing.T, stack *harness.Stack, p programs) {
 	harness.Start(t, w.env(t, stack, llmService), p.llm, "-serve")
 	w.startProxy(t, stack, p.otelmon)
 	w.startFaulty(t, stack)
+	w.startOther(t, stack)
 }
 
 // env is the environment of a program, whose page is scraped where it is to be.

@@ -42,50 +42,15 @@ func TestParse(t *testing.T) {
 	same(t, "line without a file", 0, want.Line("upstreams"))
 }
 
-// The golden file has the errors of each document in testdata/errors.yaml, which
-// are separated by lines of "#" with a name.
 func TestErrorsTellFileLineAndField(t *testing.T) {
 	t.Parallel()
-	all, err := os.ReadFile("testdata/errors.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var told strings.Builder
-	for part := range strings.SplitSeq(strings.TrimPrefix(string(all), "### "), "\n### ") {
-		name, document, _ := strings.Cut(part, "\n")
-		path := filepath.Join(t.TempDir(), "proxy.yaml")
-		if err := os.WriteFile(path, []byte(document), 0o600); err != nil {
-			t.Fatal(err)
-		}
+	golden.CheckErrors(t, "testdata/errors.yaml", func(path string) error {
 		_, err := proxy.ReadFile(path)
-		if err == nil {
-			t.Errorf("%s: no error", name)
-			continue
+		if err != nil && strings.Contains(err.Error(), "secret") {
+			t.Errorf("the error tells a secret: %v", err)
 		}
-		text := strings.ReplaceAll(err.Error(), filepath.Dir(path)+string(filepath.Separator), "")
-		if strings.Contains(text, "secret") {
-			t.Errorf("%s: the error tells a secret: %s", name, text)
-		}
-		told.WriteString("### " + name + "\n" + text + "\n")
-	}
-	golden.Check(t, "testdata/errors.golden", []byte(told.String()))
-}
-
-func TestFilesThatCannotBeRead(t *testing.T) {
-	t.Parallel()
-	long := filepath.Join(t.TempDir(), "long.yaml")
-	if err := os.WriteFile(long, []byte(strings.Repeat("# \n", 1<<19)), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for path, want := range map[string]string{
-		"testdata/missing.yaml": "reading the configuration: open testdata/missing.yaml: ",
-		t.TempDir():             "reading the configuration: read ",
-		long:                    long + ":1: longer than 1048576 bytes",
-	} {
-		if _, err := proxy.ReadFile(path); err == nil || !strings.HasPrefix(err.Error(), want) {
-			t.Errorf("%s: got %v, want %s", path, err, want)
-		}
-	}
+		return err
+	})
 }
 
 func TestNewRefuses(t *testing.T) {

@@ -31,11 +31,9 @@ slos:
 	}
 	fmt.Println(rules.Groups[0].Rules[0].Expr)
 	// Output:
-	// otelmon-slo-cart: 10 rules, every 30s
-	// otelmon-slo-cart-days: 10 rules, every 2m
-	// otelmon-slo-cart-month: 2 rules, every 10m
+	// otelmon-slo-cart: 7 rules, every 30s
 	// sum by (deployment_environment_name, service_namespace, service_name) (
-	//   service_route:http_server_requests:rate5m{service_name="cart"}
+	//   service:http_server_requests:rate5m{service_name="cart"}
 	// )
 }
 

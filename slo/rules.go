@@ -53,45 +53,41 @@ func (r RuleFile) YAML() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// Windows of minutes and hours, of days, and of 30 days are sums over samples of
-// their own, so many seconds apart: 3 days are 2,160 samples and 30 days 4,320.
-const (
-	hoursSeconds = 30
-	daysSeconds  = 120
-	monthSeconds = 600
-)
+// maxRules is how many a group has at most: Mimir takes 20.
+const maxRules = 20
 
-// identity are the labels that all recorded series have.
-const identity = "deployment_environment_name, service_namespace, service_name"
-
-// comment begins a file of rules. Each service records the same names, which
-// pint takes for series of one another. Samples 10 minutes apart are only summed
-// up, so that a graph never shows the gaps that pint fears.
+// comment begins a file of rules. What it tells pint: each service records the
+// same names, which are no series of one another; those of another group may be
+// one evaluation old; and samples 10 minutes apart are only summed up, so that a
+// graph never shows the gaps that it fears.
 const comment = `Made by otelmon rules generate; do not edit. docs/slo.md tells what it records.
 pint file/disable rule/dependency
 pint file/disable group/interval
 `
 
-// Rules returns what the SLOs of services record. The alerts over it are
-// [Alerts]. A file that is not valid is an error, and so are two for the same
-// service.
+// Rules returns what services record by themselves: the requests and errors of
+// their SLOs, their objectives and their budgets. [Common] has what all of them
+// share. A file that is not valid is an error, and so are two that [File.Overlaps].
 func Rules(files ...File) (RuleFile, error) {
 	var all []error
 	r := RuleFile{Comment: comment}
-	for _, f := range files {
+	for i, f := range files {
 		for _, p := range f.problems() {
 			all = append(all, fmt.Errorf("service %q: %s", short(f.Service), p))
 		}
+		for _, before := range files[:i] {
+			if f.Overlaps(before) {
+				all = append(all, fmt.Errorf("service %q: there are two files for %s and %s; accepted: one, or such that differ in environment or namespace",
+					short(f.Service), before.Name(), f.Name()))
+			}
+		}
 		r.Comment += f.overview()
 	}
-	if err := cmp.Or(errors.Join(all...), disjoint(files)); err != nil {
+	if err := errors.Join(all...); err != nil {
 		return RuleFile{}, err
 	}
 	for _, f := range files {
-		r.Groups = append(r.Groups, f.hoursGroup())
-		if len(f.SLOs) > 0 {
-			r.Groups = append(r.Groups, f.daysGroup(), f.monthGroup())
-		}
+		r.Groups = append(r.Groups, f.groups()...)
 	}
 	return r, nil
 }
@@ -116,166 +112,181 @@ func (f File) overview() string {
 	return b.String()
 }
 
-func (f File) hoursGroup() Group {
-	g := Group{Name: "otelmon-slo-" + f.Name(), Interval: seconds(hoursSeconds)}
+// groups are more than one where there are many SLOs. No service is called as the
+// second one is: a name has no colon.
+func (f File) groups() (groups []Group) {
+	var rules []Rule
 	for _, s := range f.SLOs {
 		requests, failures := f.availability(s)
 		if s.Latency > 0 {
 			requests, failures = f.latency(s)
 		}
-		g.Rules = append(g.Rules,
-			f.record("slo:requests:rate5m", requests, s.Name),
-			f.record("slo:errors:rate5m", failures, s.Name))
+		rules = append(rules,
+			f.record("slo:requests:rate5m", requests, "slo", s.Name),
+			f.record("slo:errors:rate5m", failures, "slo", s.Name),
+			f.objective(s))
 	}
-	if len(f.SLOs) > 0 {
-		at := f.selector("")
-		g.Rules = append(g.Rules, f.record("slo:error_ratio:rate5m", fmt.Sprintf("slo:errors:rate5m%s\n/\n(slo:requests:rate5m%[1]s > 0)", at), ""))
-		for _, window := range []string{"30m", "1h", "2h", "6h"} {
-			g.Rules = append(g.Rules, f.ratio(window, "rate5m"))
-		}
+	name := "otelmon-slo-" + f.Name()
+	for part := range slices.Chunk(slices.Concat(rules, f.p99Objectives(), f.budgets()), maxRules) {
+		groups = append(groups, Group{Name: name, Interval: seconds(hoursSeconds), Rules: part})
+		name = fmt.Sprintf("otelmon-slo-%s:%d", f.Name(), len(groups)+1)
 	}
-	return f.withObjectives(g)
+	return groups
 }
 
-// withObjectives adds what alerts outside this package compare with.
-func (f File) withObjectives(g Group) Group {
-	if p99 := f.p99Objective(); p99 > 0 {
-		g.Rules = append(g.Rules, f.record("service:http_server_request_duration_seconds:p99_objective",
-			fmt.Sprintf("%s * group without () (service:http_server_requests:rate5m%s)", decimal(p99), f.selector("")), ""))
-	}
-	for _, budget := range f.LLMBudgets {
-		at := f.selector("otelmon_llm_cost_currency=" + strconv.Quote(budget.Currency))
-		g.Rules = append(g.Rules, Rule{
-			Record: "service_currency:llm_budget:per_day",
-			Expr:   fmt.Sprintf("%s * group without () (service_currency:llm_cost:increase1d%s)", decimal(budget.PerDay), at),
-			Labels: f.labels("otelmon_llm_cost_currency", budget.Currency),
-		})
-	}
-	return g
+// objective stays for a day after the last request, so that windows of hours
+// which still have some can be compared with it.
+func (f File) objective(s SLO) Rule {
+	of := f.selector("slo=" + strconv.Quote(s.Name))
+	requests := fmt.Sprintf("\n  slo:requests:rate5m%s\n  or\n  slo:error_ratio:rate1d%[1]s\n", of)
+	return f.record("slo:objective:ratio", constant(s.Objective/100, requests), "slo", s.Name)
 }
 
-// p99Objective returns, in seconds, what 99 % of all requests are to stay
-// within, or 0.
-func (f File) p99Objective() float64 {
-	p99 := 0.0
-	for _, s := range f.SLOs {
-		if seconds, ok := f.boundary(s.Latency); ok && s.Objective == 99 && len(s.Routes) == 0 && (p99 == 0 || seconds < p99) {
-			p99 = seconds
-		}
+// p99Objectives record, in seconds, what the P99 of all requests, and that of
+// routes, is to stay within.
+func (f File) p99Objectives() (rules []Rule) {
+	const objective = ":http_server_request_duration_seconds:p99_objective"
+	all, routes := f.p99Limits()
+	if all > 0 {
+		rules = append(rules, f.record("service"+objective, constant(all, "service:http_server_requests:rate5m"+f.selector()), "", ""))
 	}
-	return p99
-}
-
-func (f File) daysGroup() Group {
-	g := Group{Name: "otelmon-slo-" + f.Name() + "-days", Interval: seconds(daysSeconds), Rules: f.averages("2m")}
-	g.Rules = append(g.Rules, f.ratio("1d", "avg2m"), f.ratio("3d", "avg2m"))
-	at := f.selector("")
-	for _, what := range []string{"requests", "errors"} {
-		g.Rules = append(g.Rules, f.record("slo:"+what+":increase30d",
-			fmt.Sprintf("sum_over_time(slo:%s:avg10m%s[30d]) * %d", what, at, monthSeconds), ""))
+	var parts []string // a route is in one of them
+	for _, limit := range slices.Sorted(maps.Keys(routes)) {
+		parts = append(parts, constant(limit, "service_route:http_server_requests:rate5m"+f.selector(routeMatcher(routes[limit]))))
 	}
-	g.Rules = append(g.Rules, f.record("slo:error_ratio:rate30d",
-		fmt.Sprintf("slo:errors:increase30d%s\n/\n(slo:requests:increase30d%[1]s > 0)", at), ""))
-	for _, s := range f.SLOs {
-		of := f.selector("slo=" + strconv.Quote(s.Name))
-		g.Rules = append(g.Rules, f.record("slo:objective:ratio",
-			fmt.Sprintf("%s * group without () (last_over_time(slo:requests:avg2m%s[1d]))", decimal(s.Objective/100), of), s.Name))
-	}
-	g.Rules = append(g.Rules, f.record("slo:error_budget_remaining:ratio30d",
-		fmt.Sprintf("1\n-\nslo:error_ratio:rate30d%s\n/\n(1 - slo:objective:ratio%[1]s)", at), ""))
-	return g
-}
-
-func (f File) monthGroup() Group {
-	return Group{Name: "otelmon-slo-" + f.Name() + "-month", Interval: seconds(monthSeconds), Rules: f.averages("10m")}
-}
-
-// averages thin rates out, without a sample that would not count.
-func (f File) averages(window string) (rules []Rule) {
-	for _, what := range []string{"requests", "errors"} {
-		rules = append(rules, f.record("slo:"+what+":avg"+window, fmt.Sprintf("avg_over_time(slo:%s:rate5m%s[%s])", what, f.selector(""), window), ""))
+	if len(parts) > 0 {
+		rules = append(rules, f.record("service_route"+objective, strings.Join(parts, "\nor\n"), "", ""))
 	}
 	return rules
 }
 
-// ratio is the share of errors of a window, weighted by traffic: an hour with
-// few requests counts little. base is the series that is summed up.
-func (f File) ratio(window, base string) Rule {
-	return f.record("slo:error_ratio:rate"+window, fmt.Sprintf(
-		"sum_over_time(slo:errors:%s%s[%s])\n/\n(sum_over_time(slo:requests:%[1]s%[2]s[%[3]s]) > 0)", base, f.selector(""), window), "")
+// p99Limits returns those of all requests, 0 without one, and of routes: of
+// several the strictest.
+func (f File) p99Limits() (all float64, routes map[float64][]string) {
+	byRoute := map[string]float64{}
+	for _, s := range f.SLOs {
+		limit, ok := f.boundary(s.Latency)
+		if !ok || s.Objective != 99 {
+			continue
+		}
+		if len(s.Routes) == 0 {
+			all = min(limit, cmp.Or(all, limit))
+		}
+		for _, route := range s.Routes {
+			byRoute[route] = min(limit, cmp.Or(byRoute[route], limit))
+		}
+	}
+	routes = map[float64][]string{}
+	for route, limit := range byRoute {
+		routes[limit] = append(routes[limit], route)
+	}
+	return all, routes
+}
+
+func (f File) budgets() (rules []Rule) {
+	const currency = "otelmon_llm_cost_currency"
+	for _, b := range f.LLMBudgets {
+		cost := "service_currency:llm_cost:increase1d" + f.selector(currency+"="+strconv.Quote(b.Currency))
+		rules = append(rules, f.record("service_currency:llm_budget:per_day", constant(b.PerDay, cost), currency, b.Currency))
+	}
+	return rules
+}
+
+// constant is a value with the labels of series, for as long as they are there.
+func constant(value float64, series string) string {
+	return fmt.Sprintf("%s * group without () (%s)", decimal(value), series)
 }
 
 // availability returns the rates of requests and of failed ones.
 func (f File) availability(s SLO) (requests, failures string) {
-	sum := fmt.Sprintf("sum by (%s) (\n  service_route:http_server_%%s:rate5m%s\n)", identity, f.routes(s, ""))
-	return fmt.Sprintf(sum, "requests"), fmt.Sprintf(sum, "errors")
+	level, of := s.level(), f.selector(routeMatcher(s.Routes))
+	return sum(level + ":http_server_requests:rate5m" + of), sum(level + ":http_server_errors:rate5m" + of)
 }
 
-// latency returns the rates of requests and of slow ones: from classic buckets,
-// or else from native histograms, of which a service has only the one or the
-// other.
+// slowRequests adds classic and native histograms: while a new version of a
+// service is rolled out it may have both. The label "part" only keeps apart what
+// is added. Where classic buckets do not end at the limit there is no result; the
+// comparison drops the NaN of native histograms without requests.
+const slowRequests = `clamp_min(
+  ALL
+  -
+  WITHIN,
+  0
+)
+or
+label_replace(
+  (1 - histogram_fraction(-Inf, LIMIT, NATIVE)) * histogram_count(NATIVE) >= 0
+  or
+  0 * histogram_count(NATIVE),
+  "part", "native", "", ""
+)`
+
+// latency returns the rates of requests and of slow ones.
 func (f File) latency(s SLO) (requests, slow string) {
 	limit, _ := f.boundary(s.Latency)
-	bucket := func(le string) string {
-		return fmt.Sprintf("sum by (%s) (\n  service_route_le:http_server_request_duration_seconds_bucket:rate5m%s\n)", identity, f.routes(s, le))
+	buckets := func(le string) string {
+		return s.level() + "_le:http_server_request_duration_seconds_bucket:rate5m" + f.selector(routeMatcher(s.Routes), le)
 	}
-	native := "service_route:http_server_request_duration_seconds:rate5m" + f.routes(s, "")
-	all, nativeAll := bucket(`le="+Inf"`), fmt.Sprintf("sum by (%s) (\n  histogram_count(%s)\n)", identity, native)
-	requests = all + "\nor\n" + nativeAll
-	slow = "clamp_min(\n" + indent(all+"\n-\n"+bucket(leMatcher(limit))+",\n0") + "\n)\nor\n" +
-		// The comparison drops the NaN of a route without requests.
-		fmt.Sprintf("sum by (%s) (\n  (1 - histogram_fraction(-Inf, %s, %s))\n  * histogram_count(%[3]s)\n  >= 0\n)\n", identity, decimal(limit), native) +
-		"or\n0 * " + nativeAll
-	return requests, slow
+	native := s.level() + ":http_server_request_duration_seconds:rate5m" + f.selector(routeMatcher(s.Routes))
+	all := buckets(`le="+Inf"`)
+	slow = strings.NewReplacer(
+		"ALL", indent(sum(all)), "WITHIN", indent(sum(buckets(leMatcher(limit)))), "LIMIT", decimal(limit), "NATIVE", native,
+	).Replace(slowRequests)
+	return sum(all + "\nor\nhistogram_count(" + native + ")"), sum(slow)
 }
 
-func indent(text string) string { return "  " + strings.ReplaceAll(text, "\n", "\n  ") }
-
-// leMatcher matches each spelling of a boundary: a whole number is "1.0" when
-// scraped and "1" over OTLP, and a small one is "1e-05" or "0.00001".
-func leMatcher(boundary float64) string {
-	long, scraped := strconv.FormatFloat(boundary, 'f', -1, 64), strconv.FormatFloat(boundary, 'g', -1, 64)
-	if !strings.ContainsAny(scraped, ".e") {
-		scraped += ".0"
+// level is what the series that an SLO reads are recorded by.
+func (s SLO) level() string {
+	if len(s.Routes) > 0 {
+		return "service_route"
 	}
-	return matcher("le", []string{long, scraped})
+	return "service"
+}
+
+// sum adds up all series of a service.
+func sum(expr string) string {
+	return "sum by (deployment_environment_name, service_namespace, service_name) (\n  " + indent(expr) + "\n)"
+}
+
+// indent is for what begins within a line.
+func indent(text string) string { return strings.ReplaceAll(text, "\n", "\n  ") }
+
+// leMatcher matches each spelling of a boundary in the recorded series: a whole
+// number is always "1", a small one "2e-05" if scraped and "0.00002" over OTLP.
+func leMatcher(boundary float64) string {
+	spellings := []string{strconv.FormatFloat(boundary, 'f', -1, 64), strconv.FormatFloat(boundary, 'g', -1, 64)}
+	return matcher("le", spellings)
+}
+
+// routeMatcher matches all routes if there are none.
+func routeMatcher(routes []string) string {
+	if len(routes) == 0 {
+		return ""
+	}
+	return matcher("http_route", routes)
 }
 
 // matcher matches a label that has one of the values.
 func matcher(label string, values []string) string {
-	if slices.Sort(values); len(slices.Compact(values)) == 1 {
+	values = slices.Compact(slices.Sorted(slices.Values(values)))
+	if len(values) == 1 {
 		return label + "=" + strconv.Quote(values[0])
 	}
-	var patterns []string
-	for _, value := range slices.Compact(values) {
-		patterns = append(patterns, regexp.QuoteMeta(value))
+	for i, value := range values {
+		values[i] = regexp.QuoteMeta(value)
 	}
-	return label + "=~" + strconv.Quote(strings.Join(patterns, "|"))
+	return label + "=~" + strconv.Quote(strings.Join(values, "|"))
 }
 
-// routes selects the requests that an SLO is about.
-func (f File) routes(s SLO, more string) string {
-	var matchers []string
-	if len(s.Routes) > 0 {
-		matchers = append(matchers, matcher("http_route", slices.Clone(s.Routes)))
-	}
-	if more != "" {
-		matchers = append(matchers, more)
-	}
-	return f.selector(strings.Join(matchers, ", "))
-}
-
-// selector selects the series of the service, and more.
-func (f File) selector(more string) string {
+// selector selects the series of the service that match more.
+func (f File) selector(more ...string) string {
 	var matchers []string
 	labels := f.labels("", "")
 	for _, name := range slices.Sorted(maps.Keys(labels)) {
 		matchers = append(matchers, name+"="+strconv.Quote(labels[name]))
 	}
-	if more != "" {
-		matchers = append(matchers, more)
-	}
-	return "{" + strings.Join(matchers, ", ") + "}"
+	none := func(matcher string) bool { return matcher == "" }
+	return "{" + strings.Join(slices.DeleteFunc(append(matchers, more...), none), ", ") + "}"
 }
 
 // labels returns those that are known of the service, and one more.
@@ -289,8 +300,8 @@ func (f File) labels(name, value string) map[string]string {
 }
 
 // record makes a rule whose labels tell it apart from those of other files.
-func (f File) record(name, expr, slo string) Rule {
-	return Rule{Record: name, Expr: expr, Labels: f.labels("slo", slo)}
+func (f File) record(name, expr, label, value string) Rule {
+	return Rule{Record: name, Expr: expr, Labels: f.labels(label, value)}
 }
 
 // decimal writes a number without what binary fractions leave at its end.
@@ -300,11 +311,4 @@ func decimal(v float64) string {
 		return strconv.FormatFloat(v, 'f', -1, 64)
 	}
 	return strconv.FormatFloat(rounded, 'f', -1, 64)
-}
-
-func seconds(n int) string {
-	if n%60 == 0 {
-		return strconv.Itoa(n/60) + "m"
-	}
-	return strconv.Itoa(n) + "s"
 }

@@ -1,11 +1,10 @@
 // Package slo turns the service level objectives of a service into rules of
 // Prometheus. One small YAML file a service, which docs/slo.md describes, becomes
-// recorded series; the alerts over them, [Alerts], are the same for all services.
+// recorded series; their windows and the alerts, [Common], are the same for all
+// services.
 package slo
 
 import (
-	"errors"
-	"fmt"
 	"strings"
 	"time"
 
@@ -109,18 +108,10 @@ func fitForFiles(r rune) rune {
 	return '_'
 }
 
-// disjoint returns an error when a request could count for two files.
-func disjoint(files []File) error {
-	var all []error
-	for i, f := range files {
-		for _, before := range files[:i] {
-			same := func(a, b string) bool { return a == b || a == "" || b == "" }
-			if before.Name() == f.Name() || before.Service == f.Service &&
-				same(before.Environment, f.Environment) && same(before.Namespace, f.Namespace) {
-				all = append(all, fmt.Errorf("service %q: there are two files for %s and %s; accepted: one, or such that differ in environment or namespace",
-					f.Service, before.Name(), f.Name()))
-			}
-		}
-	}
-	return errors.Join(all...)
+// Overlaps reports whether a request could count for both files, or their rules
+// would have the same name.
+func (f File) Overlaps(other File) bool {
+	same := func(a, b string) bool { return a == b || a == "" || b == "" }
+	return f.Name() == other.Name() ||
+		f.Service == other.Service && same(f.Environment, other.Environment) && same(f.Namespace, other.Namespace)
 }

@@ -2,7 +2,6 @@ package slo_test
 
 import (
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -38,49 +37,15 @@ func TestReadFile(t *testing.T) {
 	}
 }
 
-// The golden file has the errors of each document in testdata/errors.yaml, which
-// are separated by lines of "#" with a name.
 func TestErrorsTellFileLineAndField(t *testing.T) {
 	t.Parallel()
-	all, err := os.ReadFile("testdata/errors.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var told strings.Builder
-	for part := range strings.SplitSeq(strings.TrimPrefix(string(all), "### "), "\n### ") {
-		name, document, _ := strings.Cut(part, "\n")
-		path := filepath.Join(t.TempDir(), "slo.yaml")
-		if err := os.WriteFile(path, []byte(document), 0o600); err != nil {
-			t.Fatal(err)
-		}
+	golden.CheckErrors(t, "testdata/errors.yaml", func(path string) error {
 		f, err := slo.ReadFile(path)
-		if err == nil {
-			t.Errorf("%s: no error", name)
-			continue
-		}
 		if diff := cmp.Diff(slo.File{}, f); diff != "" {
-			t.Errorf("%s: a file beside the error: %s", name, diff)
+			t.Errorf("%v: a file beside the error: %s", err, diff)
 		}
-		told.WriteString("### " + name + "\n" + strings.ReplaceAll(err.Error(), filepath.Dir(path)+string(filepath.Separator), "") + "\n")
-	}
-	golden.Check(t, "testdata/errors.golden", []byte(told.String()))
-}
-
-func TestFilesThatCannotBeRead(t *testing.T) {
-	t.Parallel()
-	long := filepath.Join(t.TempDir(), "long.yaml")
-	if err := os.WriteFile(long, []byte(strings.Repeat("# \n", 1<<19)), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for path, want := range map[string]string{
-		"testdata/missing.yaml": "reading the configuration: open testdata/missing.yaml: ",
-		t.TempDir():             "reading the configuration: read ",
-		long:                    long + ":1: longer than 1048576 bytes",
-	} {
-		if _, err := slo.ReadFile(path); err == nil || !strings.HasPrefix(err.Error(), want) {
-			t.Errorf("%s: got %v, want %s", path, err, want)
-		}
-	}
+		return err
+	})
 }
 
 func TestLatencyHasToBeABoundary(t *testing.T) {

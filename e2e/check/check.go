@@ -15,9 +15,6 @@ import (
 	"github.com/otelmon/toolkit/internal/grafana"
 )
 
-// interval is the distance of the points that are asked for.
-const interval = 15 * time.Second
-
 // A Check is one run over a Grafana. Its fields must not change meanwhile.
 type Check struct {
 	Client *Client
@@ -27,6 +24,10 @@ type Check struct {
 	Span time.Duration
 	// Logs requires Loki, which runs only in the compose profile logs.
 	Logs bool
+	// LLM requires data of calls of LLM APIs. Without it no query of the LLM page is
+	// a fault for being empty: the stack itself calls nothing, with the compose
+	// profile llm neither.
+	LLM bool
 	// Out gets one line per data source and dashboard, and one per fault.
 	Out io.Writer
 
@@ -39,12 +40,15 @@ var mayBeEmpty = []struct {
 	reason string
 }{
 	{regexp.MustCompile(`\bALERTS`), "no alert fires"},
-	{regexp.MustCompile(`llm_|gen_ai_`), "nobody calls a model"},
+	{regexp.MustCompile(`llm_|gen_ai_`), noCalls},
 	{regexp.MustCompile(`predict|avg1h|usual_|offset 1[dw]`), "the stack is young"},
 	{regexp.MustCompile(`lost_items|scrape_failures|cut_values|send_failed|notifications|error_type!`), "nothing failed"},
 	{regexp.MustCompile(`http_server_stream_`), "nobody opens a stream"},
+	{regexp.MustCompile(`http_request_method!~"\.\*"`), "all services are selected"},
 	{regexp.MustCompile(`\) unless `), "nothing is missing"},
 }
+
+const noCalls = "nobody calls a model"
 
 // Run checks that Grafana is well, that its data sources answer, and that every
 // query of every dashboard runs and returns data. It returns how
@@ -66,16 +70,15 @@ func (c *Check) Run(ctx context.Context) (faults int, err error) {
 	return c.faults, ctx.Err()
 }
 
-// probeAll asks every data source whether it answers, and returns the uid of
-// Prometheus.
-func (c *Check) probeAll(ctx context.Context) (prometheus string, err error) {
+// probeAll asks every data source whether it answers, and returns Prometheus.
+func (c *Check) probeAll(ctx context.Context) (prometheus DataSource, err error) {
 	sources, err := c.Client.DataSources(ctx)
 	if err != nil {
-		return "", fmt.Errorf("list data sources: %w", err)
+		return DataSource{}, fmt.Errorf("list data sources: %w", err)
 	}
-	byType := map[string]string{}
+	byType := map[string]DataSource{}
 	for _, s := range sources {
-		byType[s.Type] = s.UID
+		byType[s.Type] = s
 		err := c.Client.Probe(ctx, s)
 		switch {
 		case err == nil:
@@ -87,35 +90,34 @@ func (c *Check) probeAll(ctx context.Context) (prometheus string, err error) {
 		}
 	}
 	for kind := range probes {
-		if byType[kind] == "" {
+		if byType[kind].UID == "" {
 			c.fault("there is no data source of the type %s", kind)
 		}
 	}
 	return byType["prometheus"], nil
 }
 
-func (c *Check) dashboard(ctx context.Context, uid, source string) {
+func (c *Check) dashboard(ctx context.Context, uid string, source DataSource) {
 	d, err := c.Client.Dashboard(ctx, uid)
 	if err != nil {
 		c.fault("dashboard %s: %v", uid, err)
 		return
 	}
-	values := d.Values(map[string][]string{"datasource": {source}})
-	// As Grafana reckons, with the interval of the provisioned data source.
-	times := grafana.Times{Range: c.Span, Interval: interval, RateInterval: 4 * time.Minute}
+	values := d.Values(map[string][]string{"datasource": {source.UID}})
+	times := grafana.NewTimes(c.Span, source.interval())
 	queries := d.Queries()
 	quiet := map[string]int{} // how many are empty, by reason
 	for _, q := range queries {
 		expr := grafana.Expand(promQL(q), values, times)
-		found, err := c.Client.Query(ctx, source, expr, q.Kind != grafana.Range, c.Span)
+		found, err := c.Client.Query(ctx, source.UID, expr, q.Kind != grafana.Range, times)
 		switch {
 		case err != nil:
 			c.fault("dashboard %s, %s: %v\n\t%s", uid, q.Where, err, expr)
 		case found > 0:
-		case reason(expr) == "":
+		case c.reason(expr) == "":
 			c.fault("dashboard %s, %s: no data\n\t%s", uid, q.Where, expr)
 		default:
-			quiet[reason(expr)]++
+			quiet[c.reason(expr)]++
 		}
 	}
 	if len(queries) == 0 {
@@ -143,9 +145,9 @@ func promQL(q grafana.Query) string {
 }
 
 // reason returns why a query may have no data, or nothing.
-func reason(expr string) string {
+func (c *Check) reason(expr string) string {
 	for _, m := range mayBeEmpty {
-		if m.expr.MatchString(expr) {
+		if m.expr.MatchString(expr) && !(c.LLM && m.reason == noCalls) {
 			return m.reason
 		}
 	}

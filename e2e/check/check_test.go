@@ -48,7 +48,7 @@ func healthy() server {
 	return server{
 		paths: map[string]string{
 			"GET /api/health":      `{"database": "ok", "version": "12.4.5"}`,
-			"GET /api/datasources": `[{"uid": "prometheus", "type": "prometheus"}, {"uid": "tempo", "type": "tempo"}, {"uid": "loki", "type": "loki"}, {"uid": "alertmanager", "type": "alertmanager"}]`,
+			"GET /api/datasources": `[{"uid": "prometheus", "type": "prometheus", "jsonData": {"timeInterval": "60s"}}, {"uid": "tempo", "type": "tempo"}, {"uid": "loki", "type": "loki"}, {"uid": "alertmanager", "type": "alertmanager"}]`,
 			"GET /api/datasources/proxy/uid/prometheus/api/v1/status/buildinfo": `{"status": "success"}`,
 			"GET /api/datasources/proxy/uid/tempo/api/echo":                     `echo`,
 			"GET /api/datasources/proxy/uid/loki/loki/api/v1/labels":            `{"status": "success"}`,
@@ -85,10 +85,12 @@ func (s server) query(w http.ResponseWriter, r *http.Request) {
 		Queries  []struct {
 			RefID, Expr    string
 			Range, Instant bool
+			IntervalMs     int
 			DataSource     struct{ Type, UID string }
 		}
 	}
-	if err := json.NewDecoder(r.Body).Decode(&request); err != nil || len(request.Queries) != 1 || request.From != "now-900s" || request.To != "now" {
+	if err := json.NewDecoder(r.Body).Decode(&request); err != nil || len(request.Queries) != 1 || request.From != "now-900s" || request.To != "now" ||
+		request.Queries[0].IntervalMs != 60_000 { // the timeInterval of the data source
 		http.Error(w, `{"message": "Query data error"}`, http.StatusBadRequest)
 		return
 	}
@@ -195,7 +197,7 @@ func TestCheckFindsFaults(t *testing.T) {
 			want:  `panel Rate, B: POST /api/ds/query: 400 Bad Request: {"results": {"A": {"status": 400, "error": "bad_data: parse error"}}}`,
 		},
 		"a data source with another uid": {
-			paths: map[string]string{"GET /api/datasources": `[{"uid": "p", "type": "prometheus"}]`},
+			paths: map[string]string{"GET /api/datasources": `[{"uid": "p", "type": "prometheus", "jsonData": {"timeInterval": "60s"}}]`},
 			want:  "panel Rate, A: POST /api/ds/query: 404 Not Found",
 		},
 	}
@@ -223,6 +225,28 @@ func TestCheckAllowsForWhatCannotBeThereYet(t *testing.T) {
 	}
 	if want := "dashboard otelmon-shop: 4 queries; 1 empty: no alert fires\n"; !strings.Contains(out, want) {
 		t.Errorf("the output lacks %q:\n%s", want, out)
+	}
+}
+
+// Without LLM the calls of models may be missing, with it they may not.
+func TestCheckRequiresCallsOfModels(t *testing.T) {
+	t.Parallel()
+	calls := strings.Replace(shop, `"expr": "up"`, `"expr": "llm_calls"`, 1)
+	s := healthy().with(
+		map[string]string{"GET /api/dashboards/uid/otelmon-shop": `{"dashboard": ` + calls + `}`},
+		map[string]string{"instant llm_calls": ""})
+	for _, required := range []bool{false, true} {
+		web := httptest.NewServer(s)
+		t.Cleanup(web.Close)
+		var out strings.Builder
+		c := check.Check{
+			Client:     &check.Client{URL: web.URL, User: "admin", Password: "secret", HTTP: web.Client()},
+			Dashboards: []string{"otelmon-shop"}, Span: 15 * time.Minute, LLM: required, Out: &out,
+		}
+		faults, err := c.Run(t.Context())
+		if err != nil || (faults > 0) != required {
+			t.Errorf("calls required: %v; got %d faults, %v:\n%s", required, faults, err, out.String())
+		}
 	}
 }
 
@@ -274,7 +298,7 @@ func TestCheckExpectsWhatEveryServiceHas(t *testing.T) {
 	}
 	for _, reason := range []string{
 		"no alert fires", "nobody calls a model", "the stack is young", "nothing failed",
-		"nobody opens a stream", "nothing is missing",
+		"nobody opens a stream", "all services are selected", "nothing is missing",
 	} {
 		if !strings.Contains(out, "empty: "+reason) {
 			t.Errorf("no query is empty because %s", reason)

@@ -30,6 +30,18 @@ type DataSource struct {
 	UID  string `json:"uid"`
 	Name string `json:"name"`
 	Type string `json:"type"`
+	JSON struct {
+		TimeInterval string `json:"timeInterval"`
+	} `json:"jsonData"`
+}
+
+// interval is at which samples come, as the data source says, or else Grafana's
+// default.
+func (s DataSource) interval() time.Duration {
+	if interval, err := time.ParseDuration(s.JSON.TimeInterval); err == nil {
+		return interval
+	}
+	return 15 * time.Second
 }
 
 // Health returns Grafana's version, or an error when Grafana or its database is
@@ -78,16 +90,16 @@ func (c *Client) Dashboard(ctx context.Context, uid string) (grafana.Dashboard, 
 	return answer.Dashboard, err
 }
 
-// Query asks Prometheus, by the uid of its data source, for an expression over a
-// span of time up to now or at its end, as a panel does, and returns how many values
+// Query asks Prometheus, by the uid of its data source, for an expression over the
+// range of times up to now or at its end, as a panel does, and returns how many values
 // came back.
-func (c *Client) Query(ctx context.Context, uid, expr string, instant bool, span time.Duration) (values int, err error) {
+func (c *Client) Query(ctx context.Context, uid, expr string, instant bool, times grafana.Times) (values int, err error) {
 	body, err := json.Marshal(map[string]any{
-		"from": fmt.Sprintf("now-%ds", int(span.Seconds())),
+		"from": fmt.Sprintf("now-%ds", int(times.Range.Seconds())),
 		"to":   "now",
 		"queries": []any{map[string]any{
 			"refId": "A", "datasource": map[string]string{"type": "prometheus", "uid": uid}, "expr": expr,
-			"range": !instant, "instant": instant, "intervalMs": interval.Milliseconds(), "maxDataPoints": 1000,
+			"range": !instant, "instant": instant, "intervalMs": times.Interval.Milliseconds(), "maxDataPoints": 1000,
 		}},
 	})
 	if err != nil {

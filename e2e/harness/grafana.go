@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"regexp"
 	"strconv"
 	"testing"
 	"time"
@@ -19,8 +18,6 @@ import (
 // shipped, evaluated once a [ScrapeInterval]. Alerts wait a second.
 func StartWholeStack(t testing.TB) *Stack {
 	t.Helper()
-	wait := regexp.MustCompile(`(?m)^( +for:) \S+$`)
-	impatient := func(rules string) string { return wait.ReplaceAllString(rules, "$1 1s") }
 	return startStack(t, copyRules(t, oftener, impatient), StartAlertmanager(t, StartWebhookSink(t)).address)
 }
 

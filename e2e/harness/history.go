@@ -6,7 +6,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
+	"strings"
 	"testing"
+
+	"github.com/otelmon/toolkit/internal/meter"
 )
 
 // StartHistory starts a Prometheus that has watched 50 services for 30 days, with
@@ -17,7 +21,9 @@ func StartHistory(t testing.TB, rules string) *Prometheus {
 	hasten(t, rules)
 	dir, address := t.TempDir(), FreeAddress(t)
 	data, config := filepath.Join(dir, "data"), filepath.Join(dir, "prometheus.yml")
-	if out, err := exec.CommandContext(t.Context(), Tool(t, "history"), "-out", data).CombinedOutput(); err != nil {
+	args := []string{"-out", data, "-latency", boundaries("http.server.request.duration", "s"),
+		"-llm", boundaries("gen_ai.client.operation.duration", "s"), "-size", boundaries("http.server.request.body.size", "By")}
+	if out, err := exec.CommandContext(t.Context(), Tool(t, "history"), args...).CombinedOutput(); err != nil {
 		t.Fatalf("write a history: %v\n%s", err, out)
 	}
 	text := fmt.Sprintf(`
@@ -35,6 +41,15 @@ scrape_configs:
 	p := &Prometheus{url: "http://" + address, process: Start(t, nil, Tool(t, "prometheus"), flags...)}
 	p.waitReady(t)
 	return p
+}
+
+// boundaries are those that the library gives a histogram, separated by commas.
+func boundaries(name, unit string) string {
+	var texts []string
+	for _, b := range meter.Boundaries(name, unit, nil, meter.Rules{}) {
+		texts = append(texts, strconv.FormatFloat(b, 'g', -1, 64))
+	}
+	return strings.Join(texts, ",")
 }
 
 // hasten makes groups of a folder that run every few minutes do so once a minute.

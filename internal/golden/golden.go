@@ -39,3 +39,30 @@ func Check(t testing.TB, path string, got []byte) {
 
 // lines makes cmp show whole lines, and only those that differ.
 func lines(text []byte) []string { return strings.SplitAfter(string(text), "\n") }
+
+// CheckErrors checks the errors that read has for each document of a file, such as
+// "testdata/errors.yaml", by "testdata/errors.golden". Documents begin after a line
+// of "### " and a name. Each is read from a file of its own, which errors call
+// "file" and the extension.
+func CheckErrors(t testing.TB, path string, read func(path string) error) {
+	t.Helper()
+	all, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder, extension := t.TempDir()+string(filepath.Separator), filepath.Ext(path)
+	file := folder + "file" + extension
+	var told strings.Builder
+	for part := range strings.SplitSeq(strings.TrimPrefix(string(all), "### "), "\n### ") {
+		name, document, _ := strings.Cut(part, "\n")
+		if err := os.WriteFile(file, []byte(document), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := read(file); err == nil {
+			t.Errorf("%s: no error", name)
+		} else {
+			told.WriteString("### " + name + "\n" + strings.ReplaceAll(err.Error(), folder, "") + "\n")
+		}
+	}
+	Check(t, strings.TrimSuffix(path, extension)+".golden", []byte(told.String()))
+}

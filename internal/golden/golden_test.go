@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/otelmon/toolkit/internal/golden"
 )
 
@@ -56,5 +58,29 @@ func TestCheck(t *testing.T) {
 	golden.Check(different, path, []byte("one\nthree\n"))
 	if len(different.failures) != 1 || !strings.Contains(different.failures[0], "three") {
 		t.Errorf("with another content: got failures %q, want one that shows it", different.failures)
+	}
+}
+
+// Not parallel: the other test sets the flag.
+func TestCheckErrors(t *testing.T) {
+	folder := t.TempDir()
+	for name, content := range map[string]string{
+		"errors.txt":    "### short\na\n### good\nfine\n### long\na\nb\n",
+		"errors.golden": "### short\nfile.txt: got \"a\"\n### long\nfile.txt: got \"a\\nb\\n\"\n",
+	} {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := &recorder{TB: t}
+	golden.CheckErrors(r, filepath.Join(folder, "errors.txt"), func(path string) error {
+		document, err := os.ReadFile(path)
+		if err != nil || string(document) == "fine" {
+			return err
+		}
+		return fmt.Errorf("%s: got %q", path, document)
+	})
+	if diff := cmp.Diff([]string{"good: no error"}, r.failures); diff != "" {
+		t.Errorf("failures (-want +got):\n%s", diff)
 	}
 }

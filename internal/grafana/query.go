@@ -87,6 +87,16 @@ type Times struct {
 	Range, Interval, RateInterval time.Duration
 }
 
+// points is how many a panel of usual width asks for.
+const points = 1000
+
+// NewTimes returns what Grafana fills in when a range is shown of a data source
+// with an interval of samples, its timeInterval.
+func NewTimes(shown, samples time.Duration) Times {
+	interval := max(samples, (shown / points).Truncate(time.Second))
+	return Times{Range: shown, Interval: interval, RateInterval: max(interval+samples, 4*samples)}
+}
+
 // All is the selection of a variable's entry All.
 const All = "$__all"
 

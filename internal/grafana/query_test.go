@@ -2,6 +2,7 @@ package grafana_test
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -86,7 +87,23 @@ func TestVariablesAreFoundInText(t *testing.T) {
 
 func TestReadDirNamesTheFileThatIsWrong(t *testing.T) {
 	t.Parallel()
-	if _, err := grafana.ReadDir("testdata"); err == nil {
-		t.Error("got no error for a file that is no JSON")
+	if _, err := grafana.ReadDir("testdata"); err == nil || !strings.Contains(err.Error(), "broken.json") {
+		t.Errorf("got %v, want an error about broken.json, which is no JSON", err)
+	}
+}
+
+func TestTimesAreThoseOfGrafana(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct{ shown, interval, rate time.Duration }{
+		"an hour has fewer points than fit": {time.Hour, time.Minute, 4 * time.Minute},
+		"a month has as many as fit":        {30 * 24 * time.Hour, 2592 * time.Second, 2652 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			want := grafana.Times{Range: test.shown, Interval: test.interval, RateInterval: test.rate}
+			if diff := cmp.Diff(want, grafana.NewTimes(test.shown, time.Minute)); diff != "" {
+				t.Errorf("times (-want +got):\n%s", diff)
+			}
+		})
 	}
 }

@@ -124,12 +124,15 @@ func TestNothingLeavesTheStructAsItIs(t *testing.T) {
 
 func TestReadTellsTheFile(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "garden.yaml")
-	if err := os.WriteFile(path, []byte("name: a\ntitle: b"), 0o600); err != nil {
-		t.Fatal(err)
+	path, long := filepath.Join(t.TempDir(), "garden.yaml"), filepath.Join(t.TempDir(), "long.yaml")
+	for path, content := range map[string]string{path: "name: a\ntitle: b", long: strings.Repeat("#", 1<<20+1)} {
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for path, want := range map[string]string{
 		path:           path + ":2: title: no such field",
+		long:           long + ":1: longer than 1048576 bytes",
 		path + ".none": "reading the configuration: open " + path + ".none: ",
 		t.TempDir():    "reading the configuration: read ",
 	} {

@@ -177,8 +177,10 @@ func (l *Linter) checkPanel(p *problems, panel grafana.Panel, sources []string, 
 	for _, t := range panel.Targets {
 		checkSource(p, t.Datasource, sources)
 	}
+	there := l.shown(panel)
 	for _, link := range panel.AllLinks() {
 		l.checkLink(p, link)
+		checkFields(p, link, there)
 	}
 	*found = append(*found, p.found...)
 }
@@ -190,6 +192,42 @@ func checkSource(p *problems, s *grafana.Datasource, sources []string) {
 		p.add("asks data source %q instead of %s", s.UID, source)
 	case s.Type != "prometheus" && !slices.Contains(sources, s.UID):
 		p.add("asks data source %q, which is not provisioned", s.UID)
+	}
+}
+
+// shown are the labels of all that a panel asks for.
+func (l *Linter) shown(panel grafana.Panel) Labels {
+	there := Labels{}
+	for _, t := range panel.Targets {
+		expr, err := l.parser.ParseExpr(grafana.Expand(t.Expr, nil, times))
+		if err != nil {
+			continue // is told when the query is checked
+		}
+		there = there.union(l.labelsOf(expr))
+	}
+	return there
+}
+
+// field is a label of what was clicked, as a link has it.
+var field = regexp.MustCompile(`\$\{__(?:data\.fields|field\.labels)\.([a-zA-Z_][a-zA-Z0-9_]*)`)
+
+// checkFields wants a link to use labels that are there, and with the service that was clicked its environment and
+// namespace: those that are selected may be All, and a service of the same name may run in another environment.
+func checkFields(p *problems, link grafana.Link, there Labels) {
+	used := Labels{}
+	for _, found := range field.FindAllStringSubmatch(link.URL, -1) {
+		used.add(found[1])
+		if !there.has(found[1]) {
+			p.add("link %q uses label %s, which is not there", link.Title, found[1])
+		}
+	}
+	if !strings.Contains(link.URL, "var-service=") || !used["service_name"] {
+		return
+	}
+	for _, name := range []string{"deployment_environment_name", "service_namespace"} {
+		if !used[name] {
+			p.add("link %q takes the service that was clicked, but not its %s", link.Title, name)
+		}
 	}
 }
 

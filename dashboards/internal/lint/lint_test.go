@@ -213,6 +213,7 @@ func TestDashboardsFindMistakes(t *testing.T) {
 		"a link that forgets a variable":     {`${namespace:queryparam}&`, ``, `link "More" does not keep variable namespace`},
 		"a link that forgets the time":       {`&${__url_time_range}`, ``, `link "More" does not keep the time`},
 		"a link with a variable too many":    {`&var-service=a`, `&var-service=a&var-zone=b`, "sets variable zone, which dashboard otelmon-example has not"},
+		"a link with a label that is gone":   {`&var-service=a`, `&var-service=${__data.fields.server_address}`, `link "More" uses label server_address, which is not there`},
 		"a row needs no description or unit": {`"title": "Row $namespace"`, `"title": "Another row"`, ""},
 	}
 	for name, test := range tests {
@@ -223,6 +224,22 @@ func TestDashboardsFindMistakes(t *testing.T) {
 			l.AddDashboards(map[string]grafana.Dashboard{"example.json": example(t, "", "")})
 			wantProblem(t, l.CheckDashboards(boards, []string{"prometheus", "tempo"}), test.want)
 		})
+	}
+}
+
+// Services of the same name may run in several environments.
+func TestDashboardsFindALinkThatTakesHalfOfAService(t *testing.T) {
+	t.Parallel()
+	d := example(t, `&var-service=a`, `&var-service=${__field.labels.service_name:percentencode}`)
+	d.Panels[1].Targets[0].Expr = "target_info"
+	l := linter(t)
+	boards := map[string]grafana.Dashboard{"example.json": d}
+	l.AddDashboards(boards)
+	got := strings.Join(l.CheckDashboards(boards, []string{"prometheus", "tempo"}), "\n")
+	for _, label := range []string{"deployment_environment_name", "service_namespace"} {
+		if want := `link "More" takes the service that was clicked, but not its ` + label; !strings.Contains(got, want) {
+			t.Errorf("got %s, want %s", got, want)
+		}
 	}
 }
 

@@ -39,6 +39,11 @@ func ParseRules(file string, content []byte) ([]Rule, error) {
 // AddRules makes the series of rules known. They may read each other's in any
 // order; the labels of one that reads itself are those of its other parts.
 func (l *Linter) AddRules(rules []Rule) {
+	for _, rule := range rules {
+		if name, _ := rule.series(nil); l.recorded[name] == nil {
+			l.recorded[name] = Labels{} // known, so that it does not have any label
+		}
+	}
 	for changed := true; changed; {
 		changed = false
 		for _, rule := range rules {
@@ -47,12 +52,12 @@ func (l *Linter) AddRules(rules []Rule) {
 				continue // is told when the rule is checked
 			}
 			name, found := rule.series(l.labelsOf(expr))
-			before, known := l.recorded[name]
+			before := l.recorded[name]
 			found = found.union(before)
 			if l.holdsHistograms(expr) && !l.native[name] {
 				l.native[name], changed = true, true
 			}
-			if !known || !maps.Equal(before, found) {
+			if !maps.Equal(before, found) {
 				l.recorded[name], changed = found, true
 			}
 			if rule.Alert != "" {
@@ -60,6 +65,11 @@ func (l *Linter) AddRules(rules []Rule) {
 			}
 		}
 	}
+}
+
+// AlertLabels returns the labels that alerts of the rules can have, in alphabetical order.
+func (l *Linter) AlertLabels() []string {
+	return slices.Sorted(maps.Keys(l.recorded["ALERTS"]))
 }
 
 // series returns the name and labels of what a rule makes of a result.

@@ -1,7 +1,7 @@
 // History writes the folder of a Prometheus that has watched many services for
-// days: the raw series of their HTTP endpoints for the last hour and the next
-// quarter of one, and what rules have recorded from them, each as far back as a
-// rule or a dashboard looks. Rules and queries are measured on it.
+// days: their raw series for the last hour and the next quarter of one, and what
+// rules have recorded from them, those of services and SLOs for all days, others for
+// one. Rules and queries are measured on it.
 package main
 
 import (
@@ -10,7 +10,10 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/prometheus/storage"
@@ -29,6 +32,9 @@ func main() {
 	size := fleet{}
 	flag.IntVar(&size.services, "services", 50, "services")
 	flag.IntVar(&size.routes, "routes", 20, "routes of each service")
+	flag.Func("latency", "`boundaries` of histograms of seconds, separated by commas", boundaries(&size.latency))
+	flag.Func("llm", "`boundaries` of histograms of the seconds of LLM APIs", boundaries(&size.llm))
+	flag.Func("size", "`boundaries` of histograms of bytes", boundaries(&size.size))
 	days := flag.Int("days", 30, "days of recorded history")
 	flag.Parse()
 	if err := write(context.Background(), *out, size, *days, time.Now()); err != nil {
@@ -37,17 +43,36 @@ func main() {
 	}
 }
 
+// boundaries reads those of a histogram, and adds the last bucket.
+func boundaries(to *[]float64) func(string) error {
+	return func(text string) error {
+		for field := range strings.SplitSeq(text, ",") {
+			b, err := strconv.ParseFloat(field, 64)
+			if err != nil {
+				return err
+			}
+			*to = append(*to, b)
+		}
+		*to = append(*to, math.Inf(1))
+		return nil
+	}
+}
+
 func write(ctx context.Context, out string, size fleet, days int, now time.Time) error {
+	if len(size.latency) == 0 || len(size.llm) == 0 || len(size.size) == 0 {
+		return errors.New("the boundaries of a histogram are missing")
+	}
 	if err := os.Mkdir(out, 0o750); err != nil {
 		return err
 	}
 	recorded := size.recorded()
+	old := append(recorded[:len(recorded):len(recorded)], size.rawDay()...)
 	head := now.Add(-recent)
 	for from := now.AddDate(0, 0, -days); from.Before(head); {
 		// Blocks end at multiples of their size, as Prometheus expects.
 		to := from.Truncate(block).Add(block)
 		to = earlier(to, head)
-		if err := writeBlock(ctx, out, recorded, from, to, now); err != nil {
+		if err := writeBlock(ctx, out, old, from, to, now); err != nil {
 			return fmt.Errorf("block from %s: %w", from, err)
 		}
 		from = to
@@ -55,13 +80,13 @@ func write(ctx context.Context, out string, size fleet, days int, now time.Time)
 	return writeHead(ctx, out, size, recorded, head, now)
 }
 
-func writeBlock(ctx context.Context, out string, recorded []series, from, to, now time.Time) (err error) {
+func writeBlock(ctx context.Context, out string, all []series, from, to, now time.Time) (err error) {
 	w, err := tsdb.NewBlockWriter(slog.New(slog.DiscardHandler), out, 2*block.Milliseconds())
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
-	if err := appendAll(ctx, w, recorded, from, to, now); err != nil {
+	if err := appendAll(ctx, w, all, from, to, now); err != nil {
 		return err
 	}
 	_, err = w.Flush(ctx)
