@@ -26,8 +26,10 @@ func dependenciesPage() page {
 	}
 }
 
+// failureRatio is of each server the share of requests that it has failed to answer.
+const failureRatio = "service_server:http_client_failures:rate5m{$selected} / (service_server:http_client_requests:rate5m{$selected} > 0)"
+
 func dependenciesNow() []cog.Builder[dashboard.Panel] {
-	worst := "max by (server_address) (service_server:http_client_error_ratio:rate5m{$selected})"
 	return []cog.Builder[dashboard.Panel]{
 		figure(about{
 			title: "Outbound requests", unit: units.RequestsPerSecond, none: noCalls,
@@ -35,16 +37,16 @@ func dependenciesNow() []cog.Builder[dashboard.Panel] {
 		}).Span(4).WithTarget(instant("sum(service_server:http_client_requests:rate5m{$selected})", "Requests")),
 		figure(about{
 			title: "Outbound errors", unit: units.PercentUnit, none: noCalls,
-			description: "service_server:http_client_errors:rate5m as a share of the requests: no answer, 429, or a status from 500 on. Other statuses " +
+			description: "service_server:http_client_failures:rate5m as a share of the requests: no answer, 429, or a status from 500 on. Other statuses " +
 				"from 400 on answer the question, and what the service itself gave up is no fault of the other side.",
 		}).Span(4).Thresholds(rising(0.01, 0.05)).
-			WithTarget(instant("sum(service_server:http_client_errors:rate5m{$selected}) / (sum(service_server:http_client_requests:rate5m{$selected}) > 0)", "Errors")),
+			WithTarget(instant("sum(service_server:http_client_failures:rate5m{$selected}) / (sum(service_server:http_client_requests:rate5m{$selected}) > 0)", "Errors")),
 		figure(about{
 			title: "Worst server", unit: units.PercentUnit, none: noCalls,
-			description: "The server with the highest service_server:http_client_error_ratio:rate5m. Above 5 % OtelmonHTTPClientHighErrorRate fires: ask those who " +
+			description: "The server with the highest share of service_server:http_client_failures:rate5m. Above 5 % OtelmonHTTPClientHighErrorRate fires: ask those who " +
 				"run it, or see why below.",
 		}).Span(6).Thresholds(rising(0.01, 0.05)).
-			WithTarget(instant("topk(1, "+worst+")", "{{server_address}}")),
+			WithTarget(instant("topk(1, max by (server_address) ("+failureRatio+"))", "{{server_address}}")),
 		figure(about{
 			title: "Slowest server", unit: units.Seconds, none: noCalls,
 			description: "The server with the highest service_server:http_client_request_duration_seconds:p99_rate5m.",
@@ -66,11 +68,11 @@ func dependenciesCourse() []cog.Builder[dashboard.Panel] {
 		}).WithTarget(query(highest(20, "service_server:http_client_requests:rate5m{$selected}"), legend)),
 		limits(graph(about{
 			title: "Errors by server", unit: units.PercentUnit, none: noCalls,
-			description: "service_server:http_client_error_ratio:rate5m of the 20 worst; the lines are 1 % and 5 %. All at once: the network or DNS of this " +
+			description: "service_server:http_client_failures:rate5m as a share of the requests, of the 20 worst; the lines are 1 % and 5 %. All at once: the network or DNS of this " +
 				"service; a single one: that server.",
 		}), rising(0.01, 0.05)).AxisSoftMax(0.02).
 			DataLinks(links(failedCalls())).
-			WithTarget(query(highest(20, "service_server:http_client_error_ratio:rate5m{$selected}"), legend)),
+			WithTarget(query(highest(20, failureRatio), legend)),
 		graph(about{
 			title: "P99 by server", unit: units.Seconds, none: noCalls,
 			description: "service_server:http_client_request_duration_seconds:p99_rate5m of the 10 slowest. Click for slow calls.",
@@ -102,11 +104,11 @@ func dependencyTable() cog.Builder[dashboard.Panel] {
 	}
 	return grid(about{
 		title: "Servers called", unit: units.NoUnit, none: noCalls,
-		description: "Each server that a service calls: service_server:http_client_requests:rate5m, its errors and quantiles. Click a service to open its page.",
+		description: "Each server that a service calls: service_server:http_client_requests:rate5m, its failures and quantiles. Click a service to open its page.",
 	}, append(serviceLabels(), label{name: "server_address", title: "Server", links: []link{toTraces("Its calls",
 		`{ resource.service.name = "${__data.fields.service_name}" && kind = client && span.server.address = "${__data.fields.server_address}" }`)}}), []column{
 		{title: "Requests", unit: units.RequestsPerSecond, expr: of("sum", "http_client_requests:rate5m")},
-		{title: "Errors", unit: units.PercentUnit, thresholds: rising(0.01, 0.05), expr: of("max", "http_client_error_ratio:rate5m")},
+		{title: "Errors", unit: units.PercentUnit, thresholds: rising(0.01, 0.05), expr: "max by ($identity, server_address) (" + failureRatio + ")"},
 		{title: "P50", unit: units.Seconds, expr: of("max", "http_client_request_duration_seconds:p50_rate5m")},
 		{title: "P95", unit: units.Seconds, expr: of("max", "http_client_request_duration_seconds:p95_rate5m")},
 		{title: "P99", unit: units.Seconds, thresholds: rising(0.5, 2), expr: of("max", "http_client_request_duration_seconds:p99_rate5m")},

@@ -137,10 +137,10 @@ func told(alerts string) string {
 // alertLabels are those by which the rules tell alerts of one service, or of the stack, apart.
 func alertLabels() []string {
 	return []string{
-		"slo", "long", "direction", "server_address", "gen_ai_provider_name", "gen_ai_request_model",
+		"slo", "long", "direction", "http_route", "server_address", "gen_ai_provider_name", "gen_ai_request_model",
 		"otelmon_llm_outcome", "otelmon_llm_cost_currency", "metric", "part", "signal", "otelmon_signal", "error_type",
 		"job", "instance", "receiver", "exporter", "data_type", "rule_group", "alertmanager", "integration",
-		"service_version", "service_instance_id",
+		"otelmon_metrics_path", "service_version", "service_instance_id",
 	}
 }
 

@@ -106,12 +106,12 @@ func sloCauses() []cog.Builder[dashboard.Panel] {
 	return []cog.Builder[dashboard.Panel]{
 		graph(about{
 			title: "What counts against it", unit: units.RequestsPerSecond, none: noSLO,
-			description: "slo:errors:avg2m: requests that failed, or that took longer than the SLO allows.",
-		}).Span(8).WithTarget(query("slo:errors:avg2m{$selected}", objective)),
+			description: "slo:errors:rate5m: requests that failed, or that took longer than the SLO allows.",
+		}).Span(8).WithTarget(query("slo:errors:rate5m{$selected}", objective)),
 		graph(about{
 			title: "What is counted", unit: units.RequestsPerSecond, none: noSLO,
-			description: "slo:requests:avg2m: all requests of the SLO. With few of them one error is a high burn rate; alerts wait for enough.",
-		}).Span(8).WithTarget(query("slo:requests:avg2m{$selected}", objective)),
+			description: "slo:requests:rate5m: all requests of the SLO. With few of them one error is a high burn rate; alerts wait for enough.",
+		}).Span(8).WithTarget(query("slo:requests:rate5m{$selected}", objective)),
 		graph(about{
 			title: "Endpoints with the most errors", unit: units.RequestsPerSecond, none: "No errors",
 			description: "service_route:http_server_errors:rate5m of the 10 endpoints that have most. Click for failed traces.",

@@ -148,8 +148,8 @@ func (l live) unanswered(selected map[string][]string, allowed map[string]*allow
 	return problems
 }
 
-// testAlerts wants what the Collector fails at in the list of alerts of any
-// environment, with the exporter that it concerns.
+// testAlerts wants the Tempo that cannot be scraped in the list of alerts of any
+// environment, by its name.
 func (l live) testAlerts(t *testing.T) {
 	d := l.dashboards["overview.json"]
 	queries := d.Queries()
@@ -160,9 +160,9 @@ func (l live) testAlerts(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !slices.ContainsFunc(answer.Series, func(alert harness.Line) bool {
-			return alert.Labels["alertname"] == "OtelmonCollectorExportFailing" && strings.Contains(alert.Labels["what"], "otlp_grpc/tempo")
+			return alert.Labels["alertname"] == "OtelmonTargetDown" && strings.Contains(alert.Labels["what"], "tempo")
 		}) {
-			t.Errorf("with %s selected: no OtelmonCollectorExportFailing of otlp_grpc/tempo in %v", environment, answer.Series)
+			t.Errorf("with %s selected: no OtelmonTargetDown of tempo in %v", environment, answer.Series)
 		}
 	}
 }

@@ -40,9 +40,7 @@ func (f fleet) recorded() []series {
 			for _, name := range []string{"slo:requests:rate5m", "slo:errors:rate5m"} {
 				all = append(all, wave(service.with("__name__", name, "slo", slo), 30*time.Second, 0, i))
 			}
-			for _, name := range []string{"slo:requests:avg2m", "slo:errors:avg2m", "slo:error_budget_remaining:ratio30d"} {
-				all = append(all, wave(service.with("__name__", name, "slo", slo), 2*time.Minute, 0, i))
-			}
+			all = append(all, wave(service.with("__name__", "slo:error_budget_remaining:ratio30d", "slo", slo), 2*time.Minute, 0, i))
 			for _, name := range []string{"slo:requests:avg10m", "slo:errors:avg10m"} {
 				all = append(all, wave(service.with("__name__", name, "slo", slo), 10*time.Minute, 0, i))
 			}
