@@ -148,7 +148,7 @@ func prometheusConnections(t *testing.T, project *types.Project) []connection {
 		groups = append(groups, job.Static...)
 		for _, dns := range job.DNS {
 			for _, name := range dns.Names {
-				used = append(used, connection{"prometheus", fmt.Sprintf("%s:%d", name, dns.Port)})
+				used = append(used, connection{"prometheus", fmt.Sprintf("%s:%d", strings.TrimSuffix(name, "."), dns.Port)})
 			}
 		}
 	}

@@ -21,8 +21,10 @@ func StartHistory(t testing.TB, rules string) *Prometheus {
 	hasten(t, rules)
 	dir, address := t.TempDir(), FreeAddress(t)
 	data, config := filepath.Join(dir, "data"), filepath.Join(dir, "prometheus.yml")
-	args := []string{"-out", data, "-latency", boundaries("http.server.request.duration", "s"),
-		"-llm", boundaries("gen_ai.client.operation.duration", "s"), "-size", boundaries("http.server.request.body.size", "By")}
+	args := []string{
+		"-out", data, "-latency", boundaries("http.server.request.duration", "s"),
+		"-llm", boundaries("gen_ai.client.operation.duration", "s"), "-size", boundaries("http.server.request.body.size", "By"),
+	}
 	if out, err := exec.CommandContext(t.Context(), Tool(t, "history"), args...).CombinedOutput(); err != nil {
 		t.Fatalf("write a history: %v\n%s", err, out)
 	}

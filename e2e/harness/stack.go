@@ -62,17 +62,17 @@ func startStack(t testing.TB, rules, alertmanager string) *Stack {
 	}
 
 	p := startPrometheus(t, prometheus, Rewrite(t, "deploy/prometheus/prometheus.yml", map[string]string{
-		"scrape_interval: 15s":     "scrape_interval: " + ScrapeInterval.String(),
-		"scrape_timeout: 10s":      "scrape_timeout: " + ScrapeInterval.String(),
-		"evaluation_interval: 30s": "evaluation_interval: " + ScrapeInterval.String(),
-		"rules/*.yml":              filepath.Join(rules, "*.yml"),
-		"targets/*.yml":            filepath.Join(targets, "*.yml"),
-		"[quickstart, llm-proxy]":  "[services.invalid]", // a name that no DNS knows
-		"[loki]":                   "[loki.invalid]",
-		"alertmanager:9093":        alertmanager,
-		"collector:8888":           collector.telemetry,
-		"localhost:9090":           prometheus,
-		"tempo:3200":               FreeAddress(t),
+		"scrape_interval: 15s":      "scrape_interval: " + ScrapeInterval.String(),
+		"scrape_timeout: 10s":       "scrape_timeout: " + ScrapeInterval.String(),
+		"evaluation_interval: 30s":  "evaluation_interval: " + ScrapeInterval.String(),
+		"rules/*.yml":               filepath.Join(rules, "*.yml"),
+		"targets/*.yml":             filepath.Join(targets, "*.yml"),
+		"[quickstart., llm-proxy.]": "[services.invalid]", // a name that no DNS knows
+		"[loki.]":                   "[loki.invalid]",
+		"alertmanager:9093":         alertmanager,
+		"collector:8888":            collector.telemetry,
+		"localhost:9090":            prometheus,
+		"tempo:3200":                FreeAddress(t),
 	}))
 	collector.Start(t)
 	p.waitReady(t)

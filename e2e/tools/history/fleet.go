@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -80,7 +81,7 @@ func identity(service int) set {
 	}
 }
 
-func (s set) with(pairs ...string) set { return append(s[:len(s):len(s)], pairs...) }
+func (s set) with(pairs ...string) set { return append(slices.Clip(s), pairs...) }
 
 // wave is a gauge with a day's course.
 func wave(s set, interval, age time.Duration, phase int) series {
@@ -89,15 +90,18 @@ func wave(s set, interval, age time.Duration, phase int) series {
 	}}
 }
 
+// scrape is the distance of raw samples.
+const scrape = 15 * time.Second
+
 // gauge is about as high all the time.
-func gauge(s set, interval time.Duration, level float64) series {
-	return series{labels.FromStrings(s...), interval, 0, func(t time.Time) float64 {
+func gauge(s set, level float64) series {
+	return series{labels.FromStrings(s...), scrape, 0, func(t time.Time) float64 {
 		return level * (1 + math.Mod(float64(t.Unix()), 7)/100)
 	}}
 }
 
-func counter(s set, interval time.Duration, start time.Time, perSecond float64) series {
-	return series{labels.FromStrings(s...), interval, 0, func(t time.Time) float64 {
+func counter(s set, start time.Time, perSecond float64) series {
+	return series{labels.FromStrings(s...), scrape, 0, func(t time.Time) float64 {
 		return math.Floor(t.Sub(start).Seconds() * perSecond)
 	}}
 }

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -66,7 +67,7 @@ func write(ctx context.Context, out string, size fleet, days int, now time.Time)
 		return err
 	}
 	recorded := size.recorded()
-	old := append(recorded[:len(recorded):len(recorded)], size.rawDay()...)
+	old := slices.Concat(recorded, size.rawDay())
 	head := now.Add(-recent)
 	for from := now.AddDate(0, 0, -days); from.Before(head); {
 		// Blocks end at multiples of their size, as Prometheus expects.

@@ -8,9 +8,6 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 )
 
-// scrape is the distance of raw samples.
-const scrape = 15 * time.Second
-
 // What services answer, call and ask for.
 var (
 	codes   = []string{"200", "404", "500"}
@@ -147,9 +144,9 @@ func (i instance) program() []series {
 				s = s.with(m.label, value)
 			}
 			if m.rate > 0 {
-				all = append(all, counter(s, scrape, i.start, m.rate))
+				all = append(all, counter(s, i.start, m.rate))
 			} else {
-				all = append(all, gauge(s, scrape, m.level))
+				all = append(all, gauge(s, m.level))
 			}
 		}
 	}
@@ -208,7 +205,7 @@ func (i instance) model(model string) set {
 func (i instance) models() []series {
 	var all []series
 	count := func(name string, s set, perSecond float64) {
-		all = append(all, counter(s.with("__name__", name), scrape, i.start, perSecond))
+		all = append(all, counter(s.with("__name__", name), i.start, perSecond))
 	}
 	for _, name := range models {
 		m := i.model(name)
@@ -222,7 +219,7 @@ func (i instance) models() []series {
 		count("otelmon_llm_wasted_tokens_total", m.with("otelmon_llm_reason", "truncated"), 20)
 		count("otelmon_llm_usage_missing_total", m.with("otelmon_llm_reason", "aborted"), 0.01)
 		count("otelmon_llm_price_unknown_total", m, 0.01)
-		all = append(all, gauge(m.with("__name__", "otelmon_llm_active_requests"), scrape, 3))
+		all = append(all, gauge(m.with("__name__", "otelmon_llm_active_requests"), 3))
 		for _, metric := range []string{
 			"gen_ai_client_operation_duration_seconds", "otelmon_llm_time_to_first_token_seconds",
 			"otelmon_llm_time_to_first_answer_token_seconds", "otelmon_llm_queue_duration_seconds",
@@ -240,9 +237,9 @@ func (i instance) costs() []series {
 	for _, name := range models {
 		m := i.model(name).with("otelmon_llm_cost_currency", "USD")
 		for _, class := range tokenClasses {
-			all = append(all, counter(m.with("__name__", "otelmon_llm_cost_total", "otelmon_llm_token_class", class), scrape, i.start, 0.01))
+			all = append(all, counter(m.with("__name__", "otelmon_llm_cost_total", "otelmon_llm_token_class", class), i.start, 0.01))
 		}
-		all = append(all, counter(m.with("__name__", "otelmon_llm_wasted_cost_total", "otelmon_llm_reason", "truncated"), scrape, i.start, 0.001))
+		all = append(all, counter(m.with("__name__", "otelmon_llm_wasted_cost_total", "otelmon_llm_reason", "truncated"), i.start, 0.001))
 	}
 	return all
 }
@@ -251,12 +248,12 @@ func (i instance) costs() []series {
 // buckets.
 func (i instance) histogram(name string, s set, boundaries []float64, perSecond float64) []series {
 	all := []series{
-		counter(s.with("__name__", name+"_count"), scrape, i.start, perSecond),
-		counter(s.with("__name__", name+"_sum"), scrape, i.start, perSecond*boundaries[len(boundaries)/2]),
+		counter(s.with("__name__", name+"_count"), i.start, perSecond),
+		counter(s.with("__name__", name+"_sum"), i.start, perSecond*boundaries[len(boundaries)/2]),
 	}
 	for n, le := range boundaries {
 		share := float64(n+1) / float64(len(boundaries))
-		all = append(all, counter(s.with("__name__", name+"_bucket", "le", bound(le)), scrape, i.start, perSecond*share))
+		all = append(all, counter(s.with("__name__", name+"_bucket", "le", bound(le)), i.start, perSecond*share))
 	}
 	return all
 }
