@@ -58,6 +58,26 @@ func TestRulesAreValid(t *testing.T) {
 	run(t, harness.Tool(t, "pint"), append(pint, harness.Rules(t)...)...)
 }
 
+// Rulers of Mimir and Cortex refuse groups with more rules.
+func TestGroupsAreSmall(t *testing.T) {
+	t.Parallel()
+	const most = 20
+	for _, file := range harness.Rules(t) {
+		var f struct {
+			Groups []struct {
+				Name  string
+				Rules []rule
+			}
+		}
+		readYAML(t, "deploy/prometheus/rules/"+filepath.Base(file), &f)
+		for _, g := range f.Groups {
+			if len(g.Rules) > most {
+				t.Errorf("%s: got %d rules in a group, want at most %d", g.Name, len(g.Rules), most)
+			}
+		}
+	}
+}
+
 func TestRulesDoWhatTheirTestsSay(t *testing.T) {
 	t.Parallel()
 	for _, file := range ruleTestFiles(t) {
