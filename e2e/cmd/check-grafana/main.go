@@ -69,6 +69,7 @@ func parse(args []string, stderr io.Writer) (check.Check, error) {
 		user = flags.String("user", "admin", "`name` to log in with")
 		span = flags.Duration("span", 15*time.Minute, "how far back queries look")
 		dir  = flags.String("dashboards", "../deploy/grafana/dashboards", "`folder` with the files of the dashboards that have to be there")
+		llm  = flags.Bool("llm", false, "require data of calls of LLM APIs, which something has to make meanwhile")
 		file = flags.String("env-file", "../.env", "`file` with variables that are not in the environment; it may be missing")
 	)
 	if err := flags.Parse(args); err != nil {
@@ -89,6 +90,7 @@ func parse(args []string, stderr io.Writer) (check.Check, error) {
 		Dashboards: dashboards,
 		Span:       *span,
 		Logs:       slices.Contains(strings.Split(variable("COMPOSE_PROFILES"), ","), "logs"),
+		LLM:        *llm,
 	}, err
 }
 
