@@ -107,11 +107,11 @@ func capacityStorage() []cog.Builder[dashboard.Panel] {
 	return []cog.Builder[dashboard.Panel]{
 		graph(about{
 			title: "Disk and where it goes", unit: units.BytesIEC, none: noPrometheus,
-			description: "prometheus_tsdb_storage_blocks_bytes, in 4 days by the line through 6 hours, and the limit, prometheus_tsdb_retention_limit_bytes. " +
+			description: "prometheus_tsdb_storage_blocks_bytes, in 4 days by the line through a week, and the limit, prometheus_tsdb_retention_limit_bytes. " +
 				"OtelmonPrometheusDiskForecast fires when the line is beyond it.",
 		}).Span(8).
 			WithTarget(query("max(prometheus_tsdb_storage_blocks_bytes)", "blocks")).
-			WithTarget(query("clamp_min(max(predict_linear(prometheus_tsdb_storage_blocks_bytes[6h], 4 * 86400)), 0)", "in 4 days")).
+			WithTarget(query("clamp_min(max(predict_linear(prometheus_tsdb_storage_blocks_bytes[7d], 4 * 86400)), 0)", "in 4 days")).
 			WithTarget(query("max(prometheus_tsdb_retention_limit_bytes) > 0", "limit")),
 		graph(about{
 			title: "Series and where they go", unit: units.Short, none: noPrometheus,

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"slices"
 	"strconv"
 )
 
@@ -40,7 +39,7 @@ func Common(grafanaURL string) (RuleFile, error) {
 	days.Rules = append(days.Rules, exhausted())
 	r := RuleFile{
 		Comment: comment + "\nOf all SLOs of all services at once: windows and alerts.\n",
-		Groups:  []Group{{Name: "otelmon-slos-averages", Interval: seconds(averagesSeconds), Rules: averages("10m")}, hours, days},
+		Groups:  []Group{{Name: "otelmon-slos-averages", Interval: seconds(averagesSeconds), Rules: averages()}, hours, days},
 	}
 	r.link(dashboard)
 	return r, nil
@@ -61,24 +60,22 @@ func dayWindows() []Rule {
 			Expr:   fmt.Sprintf("sum_over_time(slo:%s:avg10m[30d]) * %d", what, averagesSeconds),
 		}
 	}
-	return slices.Concat(averages("2m"), []Rule{
+	return []Rule{
 		ratio("1d", "avg10m"),
 		ratio("3d", "avg10m"),
 		month("requests"),
 		month("errors"),
 		{Record: "slo:error_ratio:rate30d", Expr: "slo:errors:increase30d\n/\n(slo:requests:increase30d > 0)"},
 		{Record: "slo:error_budget_remaining:ratio30d", Expr: "1 - slo:error_ratio:rate30d / (1 - slo:objective:ratio)"},
-	})
+	}
 }
 
-// averages thin rates out, without a sample that would not count: those of 10
-// minutes to be summed up, those of 2 minutes for graphs of days, as a sample each
-// 10 minutes would leave gaps.
-func averages(window string) (rules []Rule) {
+// averages thin rates out, to be summed up, without a sample that would not count.
+func averages() (rules []Rule) {
 	for _, what := range []string{"requests", "errors"} {
 		rules = append(rules, Rule{
-			Record: "slo:" + what + ":avg" + window,
-			Expr:   fmt.Sprintf("avg_over_time(slo:%s:rate5m[%s])", what, window),
+			Record: "slo:" + what + ":avg10m",
+			Expr:   fmt.Sprintf("avg_over_time(slo:%s:rate5m[10m])", what),
 		})
 	}
 	return rules
