@@ -35,6 +35,10 @@ type Prometheus struct {
 	// OTEL_EXPORTER_PROMETHEUS_HOST and _PORT, then localhost:9464.
 	Address string
 
+	// Listen opens the listener, such as one that was handed over by a
+	// supervisor; address is host:port. Default: TCP.
+	Listen func(ctx context.Context, network, address string) (net.Listener, error)
+
 	// DisableListener serves nothing, for those who mount
 	// [PrometheusServer.Handler] on a server of their own.
 	DisableListener bool
@@ -122,7 +126,11 @@ func (p Prometheus) listen(ctx context.Context, s *PrometheusServer, vars *env.R
 	for pattern, handler := range p.Handlers {
 		vars.Add(mount(mux, pattern, handler))
 	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	listen := p.Listen
+	if listen == nil {
+		listen = (&net.ListenConfig{}).Listen
+	}
+	listener, err := listen(ctx, "tcp", address)
 	if err != nil {
 		return fmt.Errorf("metrics are not served: %s: %w; accepted: a free address of this machine, port 0 for any free port", variables, err)
 	}

@@ -131,6 +131,10 @@ type Config struct {
 	// are never exported. Default [slog.Default].
 	Logger *slog.Logger
 
+	// OnStart are called at the end of Setup with the SDK, which runs and may be
+	// asked for its Status, one after the other; not when telemetry is off.
+	OnStart []func(*SDK)
+
 	// DisableGlobals leaves the globals of the OpenTelemetry API alone and
 	// allows several SDKs in one process, as tests need. Instrumentation must
 	// then be given the SDK's providers.

@@ -59,6 +59,9 @@ func start(ctx context.Context, cfg Config, lead providers) (*SDK, error) {
 	lead.tracer.Set(sdk.tracer)
 	lead.logger.Set(sdk.logger)
 	lead.meter.Set(sdk.meter, rules)
+	for _, started := range cfg.OnStart {
+		started(sdk)
+	}
 	sdk.log.Info("start", "telemetry is on", "service", sdk.serviceName, "metrics", sdk.MetricsURL(), "otlp", sdk.OTLPEndpoint())
 	return sdk, vars.Err()
 }

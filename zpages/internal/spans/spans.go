@@ -1,0 +1,2 @@
+// Package spans keeps the traces that the live page shows.
+package spans
