@@ -1,6 +1,6 @@
 // Command benchmarks measures the toolkit and its peers side by side: what they
 // add to an HTTP request, what it costs to export, how long requests take while
-// the Collector is away, and what LLM APIs and proxies cost to watch. It writes one page. Its tests show what plain
+// the Collector is away, and what LLM APIs, proxies and the live page cost. It writes one page. Its tests show what plain
 // otelhttp gets wrong and the toolkit right.
 package main
 
@@ -32,10 +32,11 @@ const (
 	sectionOutage   = "outage"
 	sectionSidecar  = "sidecar"
 	sectionReading  = "reading"
+	sectionLive     = "live"
 )
 
 func run() error {
-	all := strings.Join([]string{sectionRequests, sectionExport, sectionOutage, sectionSidecar, sectionReading}, ",")
+	all := strings.Join([]string{sectionRequests, sectionExport, sectionOutage, sectionSidecar, sectionReading, sectionLive}, ",")
 	rounds := flag.Int("rounds", 10, "how often each contender is measured in each case, at least 1")
 	requests := flag.Int("requests", 20_000, "how many requests, spans or log records make one measurement, at least 16")
 	length := flag.Duration("length", 5*time.Second, "how `long` a round of requests to real servers is")
@@ -88,6 +89,9 @@ func measureSection(ctx context.Context, name string, rounds, requests int, leng
 		const perRound, streams = 4, 2 * readers
 		results, err := compareReading(ctx, perRound*rounds, streams)
 		return readingSection(results, perRound*rounds, streams), err
+	case sectionLive:
+		results, err := compareLives(ctx, rounds, 2*length)
+		return liveSection(results, rounds, 2*length), err
 	}
 	return "", fmt.Errorf("there is no section %q", name)
 }

@@ -22,6 +22,7 @@ const (
 	roleUpstream  = "upstream"
 	roleReverse   = "reverse proxy"
 	roleSidecar   = "side-car"
+	roleLive      = "live page"
 )
 
 // playRole does what this process was started for; it reports false when that
@@ -40,6 +41,8 @@ func playRole() (played bool, err error) {
 		return true, serveReverse()
 	case roleSidecar:
 		return true, serveSidecar()
+	case roleLive:
+		return true, serveLive()
 	default:
 		return true, fmt.Errorf("%s=%q: unknown", roleVariable, role)
 	}
@@ -55,8 +58,9 @@ func ready(addresses ...string) error {
 	return nil
 }
 
-// serve answers requests until the parent has no more use for this process.
-func serve(ctx context.Context, handler http.Handler) error {
+// serve answers requests until the parent has no more use for this process. It
+// tells the parent its address, and more.
+func serve(ctx context.Context, handler http.Handler, more ...string) error {
 	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: handler}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -64,7 +68,7 @@ func serve(ctx context.Context, handler http.Handler) error {
 	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
-	err = ready(listener.Addr().String())
+	err = ready(append([]string{listener.Addr().String()}, more...)...)
 	ending, cancel := context.WithTimeout(ctx, 5*time.Second) // for what is just being answered
 	defer cancel()
 	if left := server.Shutdown(ending); !errors.Is(left, context.DeadlineExceeded) { // a connection without a request holds it up

@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // maxBodyBytes bounds what is read of an answer.
@@ -87,4 +89,30 @@ func join(base, path string) string {
 	}
 	path, u.RawQuery, _ = strings.Cut(path, "?")
 	return u.JoinPath(path).String()
+}
+
+// maxShownBytes is as much of a text of others as a finding has.
+const maxShownBytes = 100
+
+// printable makes a text of others fit for one line of a terminal: without
+// control characters, and cut at 100 bytes.
+func printable(text string) string {
+	cut := text[:min(len(text), 4*maxShownBytes)] // the rest is never shown
+	line := strings.TrimSpace(strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsSpace(r):
+			return ' '
+		case unicode.IsPrint(r):
+			return r
+		}
+		return -1
+	}, strings.ToValidUTF8(cut, "")))
+	if len(line) <= maxShownBytes && len(cut) == len(text) {
+		return line
+	}
+	end := min(len(line), maxShownBytes-len("…"))
+	for end > 0 && end < len(line) && !utf8.RuneStart(line[end]) {
+		end--
+	}
+	return line[:end] + "…"
 }

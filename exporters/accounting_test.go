@@ -2,6 +2,7 @@ package exporters_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -153,7 +154,7 @@ func (r *rig) accounts(t *testing.T) map[string]account {
 func (r *rig) checkAccounts(t *testing.T) {
 	t.Helper()
 	found := r.accounts(t)
-	if err := identity(found); err != nil {
+	if err := errors.Join(identity(found), statusIdentity(r.Status())); err != nil {
 		t.Error(err)
 	}
 	for _, signal := range []string{"traces", "logs"} {

@@ -34,11 +34,26 @@ func (h *halving) wanted(o outcome, n int64) bool {
 
 // pointsOf counts the data points of a request.
 func pointsOf(request *colmetrics.ExportMetricsServiceRequest) int64 {
+	return count(request, func(*metrics.Metric) bool { return true })
+}
+
+// onceIn counts the data points of a request that no later export repeats.
+func onceIn(request *colmetrics.ExportMetricsServiceRequest) int64 {
+	const delta = metrics.AggregationTemporality_AGGREGATION_TEMPORALITY_DELTA
+	return count(request, func(m *metrics.Metric) bool {
+		return m.GetSum().GetAggregationTemporality() == delta || m.GetHistogram().GetAggregationTemporality() == delta ||
+			m.GetExponentialHistogram().GetAggregationTemporality() == delta
+	})
+}
+
+func count(request *colmetrics.ExportMetricsServiceRequest, counted func(*metrics.Metric) bool) int64 {
 	n := 0
 	for _, resource := range request.GetResourceMetrics() {
 		for _, scope := range resource.GetScopeMetrics() {
 			for _, metric := range scope.GetMetrics() {
-				n += points(metric)
+				if counted(metric) {
+					n += points(metric)
+				}
 			}
 		}
 	}

@@ -41,10 +41,28 @@ type health struct {
 }
 
 type signalHealth struct {
+	attempts
 	failed  time.Time      // when its last attempt got no answer; zero if it did
 	waits   time.Time      // until when the peer wants no other attempt
 	refused time.Time      // when its last answer refused something; zero if it did not
 	lost    map[string]int // since trouble began, by reason
+}
+
+// attempts is how those of one signal went.
+type attempts struct {
+	up        bool      // the last one was acknowledged
+	since     time.Time // when that began; zero before the first
+	problem   string    // the latest, also when it is over
+	problemAt time.Time
+}
+
+func (a *attempts) note(o outcome, now time.Time) {
+	if up := o.failure == nil; up != a.up || a.since.IsZero() {
+		a.up, a.since = up, now
+	}
+	if err := o.err(); err != nil {
+		a.problem, a.problemAt = brief(err), now
+	}
 }
 
 func newHealth(address string, log *diag.Log) *health {
@@ -68,14 +86,15 @@ func (h *health) of(signal string) *signalHealth {
 	return s
 }
 
-// attempt takes the outcome of an attempt: an error is no answer, and an answer
-// may refuse all or some of what was sent.
-func (h *health) attempt(signal string, err error, refused bool) {
+// attempt takes the outcome of an attempt: there is no answer when it is to be
+// made again, and an answer may refuse all or some of what was sent.
+func (h *health) attempt(signal string, o outcome) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	s, now := h.of(signal), time.Now()
-	if err != nil {
-		s.failed, h.outage, h.problem, h.until = now, true, err, time.Time{}
+	s.note(o, now)
+	if f := o.failure; f != nil && f.retry {
+		s.failed, h.outage, h.problem, h.until = now, true, f.err, time.Time{}
 		if h.since.IsZero() {
 			h.since = now
 		}
@@ -88,7 +107,7 @@ func (h *health) attempt(signal string, err error, refused bool) {
 	}
 	h.reached = true
 	s.failed, s.waits, s.refused = time.Time{}, time.Time{}, time.Time{}
-	if refused {
+	if o.failure != nil || o.rejected > 0 {
 		s.refused = now
 		return
 	}
@@ -205,6 +224,21 @@ func (h *health) tellLoss(signal, message string, err error) {
 func (h *health) miss(points int64, err error) {
 	h.log.Warn("missed "+h.address, "metrics were not taken, the next export carries them again",
 		"endpoint", h.address, "points", points, "error", brief(err))
+}
+
+// fail takes why something of a signal was not delivered, sent or not.
+func (h *health) fail(signal string, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s := h.of(signal)
+	s.problem, s.problemAt = brief(err), time.Now()
+}
+
+// attemptsOf returns how those of a signal went.
+func (h *health) attemptsOf(signal string) attempts {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.of(signal).attempts
 }
 
 // state says whether the peer ever answered, and what is wrong; nil for nothing.

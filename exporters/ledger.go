@@ -23,6 +23,7 @@ type counts struct {
 
 	dropped map[string]int64 // by reason, before an export
 	failed  map[string]int64 // by reason, by an export
+	missed  map[string]int64 // of failed, what the next export carries again
 
 	queueBytes  int64     // in memory, in flight included
 	cutValues   int64     // attribute values that were longer than is sent
@@ -38,12 +39,26 @@ func (c counts) handed() int64 {
 	return n
 }
 
+// lostByReason returns how many items are lost for good.
+func (c counts) lostByReason() map[string]int64 {
+	lost := make(map[string]int64)
+	for reason, n := range c.dropped {
+		lost[reason] += n
+	}
+	for reason, n := range c.failed {
+		if n -= c.missed[reason]; n > 0 {
+			lost[reason] += n
+		}
+	}
+	return lost
+}
+
 // snapshot returns one consistent reading.
 func (l *ledger) snapshot() counts {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c := l.counts
-	c.dropped, c.failed = maps.Clone(c.dropped), maps.Clone(c.failed)
+	c.dropped, c.failed, c.missed = maps.Clone(c.dropped), maps.Clone(c.failed), maps.Clone(c.missed)
 	return c
 }
 
@@ -71,11 +86,15 @@ func (l *ledger) begin(n int64) {
 	l.inflight += n
 }
 
-// settle counts the outcome of n items that were begun.
-func (l *ledger) settle(n int64, o outcome) {
+// settle counts the outcome of n items that were begun, of which those that are
+// sent once are taken to be lost first.
+func (l *ledger) settle(n, once int64, o outcome) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.end(n, o)
+	if missed := o.lost(n) - once; missed > 0 {
+		add(&l.missed, o.reason(), missed)
+	}
 }
 
 // end counts the outcome of n items that are in flight. The mutex is held.

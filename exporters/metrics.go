@@ -185,7 +185,7 @@ func (e *metricExporter) deliver(ctx context.Context, request *colmetrics.Export
 	}
 	o = e.try(ctx, request)
 	if !e.halves.wanted(o, points) {
-		e.ledger.settle(points, o)
+		e.ledger.settle(points, onceIn(request), o)
 		return o.lost(points), o
 	}
 	first, second := halves(request)
@@ -245,6 +245,9 @@ func (e *metricExporter) note(c content, points int64, o outcome) {
 		e.tally.err = o.err()
 	}
 	e.mu.Unlock()
+	if points > 0 { // also what was not even sent
+		e.gate.transport.health.fail(signalMetrics, o.err())
+	}
 	if answered := o.failure == nil || !o.failure.retry; missed > 0 && answered {
 		e.gate.tellMissed(int64(missed), o.err())
 	}

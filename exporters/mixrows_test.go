@@ -2,6 +2,7 @@ package exporters_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -105,7 +106,7 @@ func (r *rig) checkNumbersGrow(t *testing.T, while time.Duration) {
 	for range while / (7 * time.Millisecond) {
 		<-time.After(7 * time.Millisecond)
 		now := r.accounts(t)
-		if err := identity(now); err != nil {
+		if err := errors.Join(identity(now), statusIdentity(r.Status())); err != nil {
 			t.Error(err)
 			return
 		}

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -218,20 +217,13 @@ func (p *OTLPPipeline) Shutdown(ctx context.Context) error {
 // lost in the shutdown alone, whose error says it.
 func (p *OTLPPipeline) summarise() {
 	for _, part := range p.parts {
-		before, now := part.gate.losses()
+		before, _ := part.gate.losses()
 		if before.lost == 0 {
 			continue
 		}
 		c := part.ledger.snapshot()
-		for reason, n := range c.failed {
-			add(&c.dropped, reason, n)
-		}
-		lost := byReason(c.dropped)
-		if part.queue == nil { // most of what failed came with the next export
-			lost = strconv.Itoa(now.lost)
-		}
 		p.log.Warn("summary "+part.gate.signal, "telemetry was lost while the service ran", "endpoint", before.address,
-			"signal", before.signal, "accepted", c.accepted, "lost", lost)
+			"signal", before.signal, "accepted", c.accepted, "lost", byReason(c.lostByReason()))
 	}
 }
 

@@ -81,7 +81,9 @@ type pages struct {
 	lengths   map[expfmt.FormatType]int // of the latest pages
 
 	mu      sync.Mutex
-	scrapes int
+	scrapes int // under way
+	asked   int64
+	askedAt time.Time         // the last one
 	latest  map[variant]*page // to join or to serve again
 	held    []*page           // all that are rendered and not given up, oldest first
 }
@@ -181,6 +183,7 @@ func (p *pages) enter() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.scrapes++
+	p.asked, p.askedAt = p.asked+1, time.Now()
 }
 
 func (p *pages) leave() {

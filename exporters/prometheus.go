@@ -76,6 +76,7 @@ type PrometheusServer struct {
 	server   *http.Server
 	listener net.Listener
 	tls      bool
+	guard    guard
 	served   chan struct{}
 	log      *diag.Log
 }
@@ -135,7 +136,7 @@ func (p Prometheus) listen(ctx context.Context, s *PrometheusServer, vars *env.R
 		return fmt.Errorf("metrics are not served: %s: %w; accepted: a free address of this machine, port 0 for any free port", variables, err)
 	}
 	s.listener = listener
-	s.tls = usesTLS(webConfig)
+	s.tls, s.guard.webConfig = usesTLS(webConfig), webConfig
 	s.server = &http.Server{
 		Handler:           mux,
 		ReadHeaderTimeout: 5 * time.Second,
@@ -214,9 +215,16 @@ func validate(webConfig string) error {
 // usesTLS reports whether a valid web configuration file sets a certificate,
 // and not authentication alone.
 func usesTLS(path string) bool {
-	var config web.Config
+	config, err := readWebConfig(path)
+	return err == nil && config.TLSConfig.IsEnabled()
+}
+
+func readWebConfig(path string) (config web.Config, err error) {
 	content, err := os.ReadFile(path)
-	return err == nil && yaml.Unmarshal(content, &config) == nil && config.TLSConfig.IsEnabled()
+	if err == nil {
+		err = yaml.Unmarshal(content, &config)
+	}
+	return config, err
 }
 
 // Handler answers scrapes, in OpenMetrics or protobuf when the scraper takes
@@ -234,10 +242,11 @@ func (s *PrometheusServer) Gatherer() prometheus.Gatherer {
 	return prometheus.GathererFunc(s.gather)
 }
 
-// URL returns the address of the metrics page, "" when none is served. A
-// listener on all addresses or on 127.0.0.1 is shown as localhost.
+// URL returns the address of the metrics page, "" when none is served or the
+// listener is a Unix socket. A listener on all addresses or on 127.0.0.1 is shown
+// as localhost.
 func (s *PrometheusServer) URL() string {
-	if s.listener == nil {
+	if s.listener == nil || s.listener.Addr().Network() == "unix" {
 		return ""
 	}
 	host, port, _ := net.SplitHostPort(s.listener.Addr().String())

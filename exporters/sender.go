@@ -135,18 +135,19 @@ func (s *sender) attempt(ctx context.Context, body []byte, again bool, deadline 
 	if o.failure != nil && ctx.Err() != nil { // says nothing about the peer
 		return outcome{failure: &failure{reason: telemetry.LostShutdown, err: fmt.Errorf("no answer in time: %w", ctx.Err())}}
 	}
+	s.mask(&o)
+	idle()
+	s.transport.health.attempt(s.signal, o)
+	return o
+}
+
+// mask hides secrets in what the peer said, before that is cut short, which could
+// leave a part of one.
+func (s *sender) mask(o *outcome) {
 	o.message = s.secrets.Replace(o.message)
-	var noAnswer error
 	if f := o.failure; f != nil {
-		// Before it is cut short, which could leave a part of a secret.
 		if text := plain(f.err); s.secrets.Replace(text) != text {
 			f.err = errors.New(s.secrets.Replace(text))
 		}
-		if f.retry { // a refusal is an answer
-			noAnswer = f.err
-		}
 	}
-	idle()
-	s.transport.health.attempt(s.signal, noAnswer, o.failure != nil || o.rejected > 0)
-	return o
 }

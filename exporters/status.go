@@ -1,6 +1,10 @@
 package exporters
 
-import "time"
+import (
+	"net"
+	"sync"
+	"time"
+)
 
 // PushStatus is how the push of one signal goes at one moment.
 type PushStatus struct {
@@ -8,40 +12,135 @@ type PushStatus struct {
 	Signal string
 	// Address is host:port; Protocol is grpc or http/protobuf.
 	Address, Protocol string
-	// Up reports whether the last attempt was answered, and Since when that
-	// began: zero while there was no attempt yet.
+	// Up reports whether the last attempt was acknowledged, in whole or in part,
+	// and Since when that began: zero while there was no attempt yet. A peer that
+	// refuses, such as for missing credentials, is not up.
 	Up    bool
 	Since time.Time
-	// LastError is the latest reason why something was not delivered, also when
-	// that is over, and LastErrorTime when it was.
+	// LastError is what the latest attempt said that was not taken in whole, also
+	// when that is over, and LastErrorTime when it was. It is one line of at most
+	// some 500 bytes, without the values of headers. What was dropped without an
+	// attempt is in Lost alone, unless it was metrics.
 	LastError     string
 	LastErrorTime time.Time
 	// Accepted = Acknowledged + Queued + InFlight + the sum of Lost, in spans,
-	// log records or data points. Lost is by reason, as in error.type.
+	// log records or data points. Lost is by reason, as in error.type, and never
+	// nil. Data points that an export missed and the next one carries again are
+	// accepted with that one: Accepted goes back by as many.
 	Accepted, Acknowledged, Queued, InFlight int64
 	Lost                                     map[string]int64
-	// QueueItems and QueueBytes are as much as may wait, 0 for metrics, and
-	// QueuedBytes what does.
+	// QueueItems is how many may wait, and QueueBytes the memory of those that
+	// wait or are in flight, of which QueuedBytes is used. All are 0 for metrics.
 	QueueItems, QueueBytes, QueuedBytes int64
 	// LastSuccess is when the Collector last took something, or else the start.
 	LastSuccess time.Time
 }
 
-// Status returns how the push of each signal goes.
-func (p *OTLPPipeline) Status() []PushStatus { return nil }
+// Status returns how the push of each signal goes: traces, metrics and logs,
+// without those that are disabled or could not be started.
+func (p *OTLPPipeline) Status() []PushStatus {
+	var all []PushStatus
+	for _, part := range p.parts {
+		all = append(all, part.status())
+	}
+	return all
+}
+
+func (p *part) status() PushStatus {
+	health, c := p.gate.transport.health, p.ledger.snapshot()
+	attempts := health.attemptsOf(p.gate.signal)
+	s := PushStatus{
+		Signal:        p.gate.signal,
+		Address:       health.address,
+		Protocol:      p.sender.settings.endpoint.protocol,
+		Up:            attempts.up,
+		Since:         attempts.since,
+		LastError:     attempts.problem,
+		LastErrorTime: attempts.problemAt,
+		Accepted:      c.accepted,
+		Acknowledged:  c.acknowledged,
+		Queued:        c.queued,
+		InFlight:      c.inflight,
+		Lost:          c.lostByReason(),
+		QueuedBytes:   c.queueBytes,
+		LastSuccess:   c.lastSuccess,
+	}
+	for _, n := range c.missed {
+		s.Accepted -= n
+	}
+	if p.queue != nil {
+		s.QueueItems, s.QueueBytes = int64(p.queue.items), int64(p.queue.bytes)
+	}
+	return s
+}
 
 // ScrapeStatus is how the metrics page is asked for.
 type ScrapeStatus struct {
-	// URL of the page, "" when none is served.
+	// URL of the page, see [PrometheusServer.URL].
 	URL string
 	// Guarded reports whether only this machine, or those with credentials or a
-	// client certificate, can reach the listener.
+	// client certificate, can reach the listener. A Unix socket is of this machine;
+	// who else is let in by what stands before it, as before a port on loopback,
+	// is not known here. It is false without a listener. The web configuration
+	// file holds as it was up to a second ago.
 	Guarded bool
-	// Scrapes counts the pages that were asked for, and LastScrape is when that
-	// last was.
+	// Scrapes counts the pages that were asked for, of the listener and of
+	// [PrometheusServer.Handler], and LastScrape is when that last was.
 	Scrapes    int64
 	LastScrape time.Time
 }
 
-// Status returns how the metrics page is asked for.
-func (s *PrometheusServer) Status() ScrapeStatus { return ScrapeStatus{} }
+// Status returns how the metrics page is asked for. Safe for concurrent use.
+func (s *PrometheusServer) Status() ScrapeStatus {
+	s.pages.mu.Lock()
+	asked, at := s.pages.asked, s.pages.askedAt
+	s.pages.mu.Unlock()
+	return ScrapeStatus{URL: s.URL(), Guarded: s.guarded(), Scrapes: asked, LastScrape: at}
+}
+
+func (s *PrometheusServer) guarded() bool {
+	if s.listener == nil {
+		return false
+	}
+	if _, unix := s.listener.Addr().(*net.UnixAddr); unix || s.Loopback() {
+		return true
+	}
+	return s.guard.holds(s.tls)
+}
+
+// guard tells whether the web configuration file keeps strangers out, which may
+// change while the service runs. Safe for concurrent use.
+type guard struct {
+	webConfig string
+
+	mu   sync.Mutex
+	at   time.Time // when the file was read
+	kept bool
+}
+
+// holds is told whether the listener speaks TLS, which does not change: without,
+// it asks for no certificate, whatever the file says by now.
+func (g *guard) holds(overTLS bool) bool {
+	const fresh = time.Second
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.webConfig == "" {
+		return false
+	}
+	if g.at.IsZero() || time.Since(g.at) > fresh {
+		g.at, g.kept = time.Now(), keepsStrangersOut(g.webConfig, overTLS)
+	}
+	return g.kept
+}
+
+// keepsStrangersOut wants an authority for the clients' certificates, since
+// without one any that the system trusts would do.
+func keepsStrangersOut(path string, overTLS bool) bool {
+	config, err := readWebConfig(path)
+	if err != nil {
+		return false
+	}
+	clients := config.TLSConfig
+	verified := clients.ClientAuth == "RequireAndVerifyClientCert" && (clients.ClientCAs != "" || clients.ClientCAsText != "")
+	return len(config.Users) > 0 || overTLS && verified
+}

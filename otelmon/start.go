@@ -239,7 +239,18 @@ func (c Config) newTracerProvider(res *resource.Resource, vars *env.Reader, s *S
 			options = append(options, sdktrace.WithSyncer(exporter))
 		}
 	}
-	return tracer.New(c.sampler(vars), c.limits(vars), options...)
+	provider := tracer.New(c.sampler(vars), c.limits(vars), options...)
+	if slices.ContainsFunc(c.SpanProcessors, needsRoute) {
+		provider.RequireRoute()
+	}
+	return provider
+}
+
+// needsRoute tells that a span processor wants the route of a request to be
+// known when its span is started.
+func needsRoute(processor sdktrace.SpanProcessor) bool {
+	p, ok := processor.(interface{ NeedsRoute() bool })
+	return ok && p.NeedsRoute()
 }
 
 func (c Config) newLoggerProvider(res *resource.Resource, vars *env.Reader, s *SDK, to destinations) *sdklog.LoggerProvider {

@@ -1,17 +1,69 @@
 // Package zpages is a live page inside the service: what its metrics, traces and
-// exporters say now and in the last 15 minutes, without anything but a browser.
+// exporters tell now and told in the last 15 minutes. It needs nothing but a
+// browser, and stands beside /metrics at /zpages/:
+//
+//	cfg := otelmon.Config{ServiceName: "shop"}
+//	zpages.Install(&cfg)
+//	sdk, err := otelmon.Setup(ctx, cfg)
+//
+// It replaces no Grafana: nothing is kept beyond 15 minutes or beyond the
+// process, and there is one instance to be seen. docs/zpages.md says what it
+// costs and shows.
 package zpages
 
 import (
-	"embed"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/otelmon/toolkit/otelmon"
 )
 
-// page is what the browser gets, as it is.
-//
-//go:embed page
-var page embed.FS
+// path is where the page is, with all that belongs to it below.
+const path = "/zpages/"
 
-// Install adds the page to cfg, before [otelmon.Setup].
-func Install(cfg *otelmon.Config) {}
+// Install adds the page to cfg, before [otelmon.Setup] is called with it, once for
+// each Setup: a reader, a span processor, and handlers for /zpages/ and, unless
+// cfg has one, for the root, which leads there. A cfg that has a page keeps it;
+// nil is left alone.
+//
+// The page shows traces, attributes and the configuration, secrets left out, and
+// changes nothing. It is refused where the metrics listener can be reached from
+// other machines, unless the web configuration file (OTELMON_PROMETHEUS_WEB_CONFIG_FILE)
+// asks for a password or a client certificate. Without a listener, Setup returns an
+// error.
+//
+// Metrics are collected every 2 s while somebody looks at the page, else every
+// 10 s; callbacks of observable instruments are called as often. The HTTP
+// middleware looks a request's route up before it is handled, which is a second
+// look-up.
+func Install(cfg *otelmon.Config) {
+	if cfg == nil || cfg.Prometheus.Handlers[path] != nil {
+		return
+	}
+	p := newPage()
+	cfg.Readers = append(slices.Clip(cfg.Readers), p.reader)
+	cfg.SpanProcessors = append(slices.Clip(cfg.SpanProcessors), p.spans)
+	cfg.OnStart = append(slices.Clip(cfg.OnStart), p.start)
+
+	handlers := maps.Clone(cfg.Prometheus.Handlers)
+	if handlers == nil {
+		handlers = make(map[string]http.Handler)
+	}
+	handlers[path] = p.handler()
+	if handlers["/{$}"] == nil && handlers["/"] == nil {
+		handlers["/{$}"] = http.RedirectHandler(path, http.StatusFound)
+	}
+	cfg.Prometheus.Handlers = handlers
+}
+
+// URL returns the address of the page of an SDK that was set up with one, "" when
+// there is no listener.
+func URL(sdk *otelmon.SDK) string {
+	base, served := strings.CutSuffix(sdk.MetricsURL(), "/metrics")
+	if !served {
+		return ""
+	}
+	return base + path
+}

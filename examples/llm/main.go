@@ -22,6 +22,7 @@ import (
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 
 	"github.com/otelmon/toolkit/otelmon"
+	"github.com/otelmon/toolkit/zpages"
 )
 
 func main() {
@@ -32,7 +33,7 @@ func main() {
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("llm", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	serve := flags.Bool("serve", false, "serve /metrics until Ctrl-C, also after the table")
+	serve := flags.Bool("serve", false, "serve the live page and /metrics until Ctrl-C, also after the table")
 	err := flags.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -77,7 +78,7 @@ func live(ctx context.Context, serve bool, stdout, stderr io.Writer) error {
 		return err
 	}
 	if url := sdk.MetricsURL(); serve && url != "" {
-		say(stdout, "\nUntil Ctrl-C: curl -s %s | grep -E '^(gen_ai|otelmon_llm)'\n", url)
+		say(stdout, "\nUntil Ctrl-C: the live page on %s, and curl -s %s | grep -E '^(gen_ai|otelmon_llm)'\n", zpages.URL(sdk), url)
 		<-ctx.Done()
 	}
 	return failed
@@ -107,12 +108,14 @@ func hold(ctx context.Context, client *http.Client, sessions []session) error {
 // Collector that is named nothing is pushed.
 func startTelemetry(ctx context.Context, reader *sdkmetric.ManualReader, stderr io.Writer) *otelmon.SDK {
 	logs := slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn})
-	sdk, err := otelmon.Setup(ctx, otelmon.Config{
+	cfg := otelmon.Config{
 		ServiceName: cmp.Or(os.Getenv("OTEL_SERVICE_NAME"), "llm"),
 		Readers:     []sdkmetric.Reader{reader},
 		Logger:      slog.New(logs),
 		DisableOTLP: !namesCollector(os.Getenv),
-	})
+	}
+	zpages.Install(&cfg) // the live page
+	sdk, err := otelmon.Setup(ctx, cfg)
 	if err != nil {
 		say(stderr, "telemetry is not complete: %v\n", err)
 	}

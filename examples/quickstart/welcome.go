@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"github.com/otelmon/toolkit/otelmon"
+	"github.com/otelmon/toolkit/zpages"
 )
 
 // welcome says what there is to look at.
@@ -19,6 +20,7 @@ func welcome(w io.Writer, o options, base string, sdk *otelmon.SDK) {
 		end = "for " + o.duration.String()
 	}
 	say(w, `
+  page      %[6]s
   shop      %[1]s
   metrics   %[2]s
   traces    pushed to %[3]s, with metrics and logs
@@ -29,7 +31,8 @@ Try:
   curl %[1]s/products/7
   curl %[1]s/orders -d '{"product":"7","quantity":2}'
   curl '%[1]s/slow?delay=300ms'
-`, base, cmp.Or(metricsURL, "not served, see the log"), cmp.Or(sdk.OTLPEndpoint(), "nowhere"), load, end)
+`, base, cmp.Or(metricsURL, "not served, see the log"), cmp.Or(sdk.OTLPEndpoint(), "nowhere"), load, end,
+		cmp.Or(zpages.URL(sdk), "not served, see the log"))
 	if metricsURL != "" {
 		say(w, "  curl -s %s | grep -E '^(shop_orders|http_server_request_duration_seconds_count)'\n", metricsURL)
 	}

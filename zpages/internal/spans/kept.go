@@ -1,0 +1,167 @@
+package spans
+
+import (
+	"cmp"
+	"time"
+)
+
+const (
+	maxFailures = 50 // traces that failed, and as many that panicked
+	maxAlike    = 5  // of them with one name and type
+
+	maxSlow       = 50 // traces
+	maxSlowAge    = 15 * time.Minute
+	slowWindow    = 3 * time.Minute
+	maxSlowWindow = 10 // traces that ended in one window
+	maxSlowAlike  = 3  // of them with one name
+)
+
+// class is why a trace is kept. What is worse is greater.
+type class int
+
+const (
+	unremarkable class = iota
+	slow
+	failed
+	panicked
+	classes = iota
+)
+
+// judge decides about the trace of a local root that has just ended. If another
+// root of it was kept, the row becomes that of this one, unless that was worse:
+// this one is around the other, or newer.
+func (s *Store) judge(r *record, root *span) {
+	c, now := r.classOf(root), time.Now()
+	switch {
+	case c > slow && c >= r.class:
+		s.keep(r, c, root, now)
+	case r.class == slow && root.duration() > r.duration,
+		r.class == unremarkable && s.isSlow(root, now):
+		s.keep(r, slow, root, now)
+	case r.class == unremarkable && len(r.open) == 0:
+		s.forget(r)
+		return
+	}
+	if len(r.open) == 0 {
+		r.call = nil // was of the roots so far
+	}
+}
+
+func (r *record) classOf(root *span) class {
+	switch {
+	case root.panicked():
+		return panicked
+	case root.failed(), r.call != nil:
+		return failed
+	}
+	return unremarkable
+}
+
+// keep lists the trace with this root, in place of one that is worth less.
+func (s *Store) keep(r *record, c class, root *span, now time.Time) {
+	s.unlist(r)
+	r.class, r.ended, r.duration = c, now, root.duration()
+	r.row, r.errorType = newRow(r, root)
+	r.bytes = 0
+	for i := range r.spans {
+		r.spans[i].detach()
+		r.bytes += r.spans[i].bytes
+	}
+	s.keptBytes += r.bytes
+	s.expire(now)
+	if rival := s.rival(r); rival != nil {
+		s.forget(rival)
+	}
+	s.kept[c] = append(s.kept[c], r)
+}
+
+// rival returns the trace that has to go for r, or nil if there is room.
+func (s *Store) rival(r *record) *record {
+	if r.class == slow {
+		return s.slowRival(r.row.Name, r.ended)
+	}
+	return failureRival(s.kept[r.class], r)
+}
+
+// failureRival returns the oldest of those alike, or else of those with the name
+// that has most, so that what fails often does not hide what fails rarely.
+func failureRival(list []*record, r *record) *record {
+	names, alike := map[string]int{}, 0
+	var oldest *record
+	for _, other := range list {
+		names[other.row.Name]++
+		if other.row.Name == r.row.Name && other.errorType == r.errorType {
+			alike++
+			oldest = cmp.Or(oldest, other)
+		}
+	}
+	if alike >= maxAlike {
+		return oldest
+	}
+	if len(list) < maxFailures {
+		return nil
+	}
+	oldest = list[0]
+	for _, other := range list {
+		if names[other.row.Name] > names[oldest.row.Name] {
+			oldest = other
+		}
+	}
+	return oldest
+}
+
+// isSlow tells whether the root is among the slowest of its time.
+func (s *Store) isSlow(root *span, now time.Time) bool {
+	rival := s.slowRival(root.name, now)
+	return rival == nil || root.duration() > rival.duration
+}
+
+// slowRival returns the fastest of those with the name, or else of all that
+// ended in the same window: neither a burst nor one slow route hides the rest.
+func (s *Store) slowRival(name string, ended time.Time) *record {
+	window, all, alike := s.window(ended), 0, 0
+	var fastest, fastestAlike *record
+	for _, other := range s.kept[slow] {
+		if s.window(other.ended) != window {
+			continue
+		}
+		all++
+		if fastest == nil || other.duration < fastest.duration {
+			fastest = other
+		}
+		if other.row.Name != name {
+			continue
+		}
+		alike++
+		if fastestAlike == nil || other.duration < fastestAlike.duration {
+			fastestAlike = other
+		}
+	}
+	switch {
+	case alike >= maxSlowAlike:
+		return fastestAlike
+	case all >= maxSlowWindow:
+		return fastest
+	}
+	return nil
+}
+
+func (s *Store) window(t time.Time) time.Duration { return t.Sub(s.began) / slowWindow }
+
+// expire forgets what was slow long ago.
+func (s *Store) expire(now time.Time) {
+	for len(s.kept[slow]) > 0 && now.Sub(s.kept[slow][0].ended) > maxSlowAge {
+		s.forget(s.kept[slow][0])
+	}
+}
+
+// oldest returns the trace that is kept for longest. There is one.
+func (s *Store) oldest() *record {
+	var oldest *record
+	for _, list := range s.kept {
+		if len(list) > 0 && (oldest == nil || list[0].ended.Before(oldest.ended)) {
+			oldest = list[0]
+		}
+	}
+	return oldest
+}

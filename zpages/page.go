@@ -1,0 +1,127 @@
+package zpages
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+
+	"github.com/otelmon/toolkit/otelmon"
+	"github.com/otelmon/toolkit/zpages/internal/metrics"
+	"github.com/otelmon/toolkit/zpages/internal/spans"
+)
+
+const (
+	watched   = 2 * time.Second  // between collections while somebody looks on
+	unwatched = 10 * time.Second // between collections while nobody does
+	attention = 15 * time.Second // how long a browser that has gone silent is thought to look on
+	patience  = 5 * time.Second  // how long a collection may take
+)
+
+// page is one live page, of one SDK.
+type page struct {
+	reader  *reader
+	spans   *spans.Store
+	metrics *metrics.Store
+	started time.Time
+	sdk     atomic.Pointer[otelmon.SDK] // nil until start
+
+	looked atomic.Int64 // when a browser last asked, since started
+	wake   chan struct{}
+}
+
+func newPage() *page {
+	p := &page{
+		spans:   spans.New(),
+		metrics: metrics.New(),
+		started: time.Now(),
+		wake:    make(chan struct{}, 1),
+	}
+	p.looked.Store(int64(-attention))
+	p.reader = &reader{ManualReader: sdkmetric.NewManualReader()}
+	return p
+}
+
+// start begins to collect, until the SDK shuts its readers down.
+func (p *page) start(sdk *otelmon.SDK) {
+	p.started = time.Now()
+	p.sdk.Store(sdk)
+	p.reader.run(p.collectOnAndOn)
+}
+
+func (p *page) collectOnAndOn(ctx context.Context) {
+	var rm metricdata.ResourceMetrics // one for all, so that its memory is used again
+	due := time.NewTimer(0)
+	defer due.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-p.wake:
+		case <-due.C:
+		}
+		p.collect(ctx, &rm)
+		due.Reset(p.pause())
+	}
+}
+
+// collect leaves a collection out that fails or takes too long: those who write
+// callbacks are told by the exporters.
+func (p *page) collect(ctx context.Context, rm *metricdata.ResourceMetrics) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if p.reader.Collect(ctx, rm) == nil {
+		p.metrics.Add(time.Now(), rm, p.spans.Traced())
+	}
+}
+
+func (p *page) pause() time.Duration {
+	if time.Since(p.started)-time.Duration(p.looked.Load()) < attention {
+		return watched
+	}
+	return unwatched
+}
+
+// look notes that a browser has asked, and collects at once if none did lately.
+func (p *page) look() {
+	if p.pause() == unwatched {
+		select {
+		case p.wake <- struct{}{}:
+		default:
+		}
+	}
+	p.looked.Store(int64(time.Since(p.started)))
+}
+
+// reader is the page's own, and ends what reads from it.
+type reader struct {
+	*sdkmetric.ManualReader
+
+	running sync.WaitGroup
+	mu      sync.Mutex
+	stop    context.CancelFunc
+}
+
+func (r *reader) run(collect func(context.Context)) {
+	ctx, stop := context.WithCancel(context.Background())
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stop = stop
+	r.running.Go(func() { collect(ctx) })
+}
+
+// Shutdown ends the collection that runs, and all later ones.
+func (r *reader) Shutdown(ctx context.Context) error {
+	r.mu.Lock()
+	stop := r.stop
+	r.mu.Unlock()
+	if stop != nil {
+		stop()
+	}
+	err := r.ManualReader.Shutdown(ctx)
+	r.running.Wait()
+	return err
+}

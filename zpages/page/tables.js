@@ -1,0 +1,158 @@
+// The table of routes: sorted, filtered, and one of them selected.
+
+import { byId, el, empty, keyed, setAttribute, setHidden, setText, setWidth } from './dom.js';
+import { count, duration, none, plain, rate, share } from './format.js';
+
+const drawnAtFirst = 50;
+
+const columns = [
+  { name: 'Route', of: (r) => r.key, ascending: true },
+  { name: 'Requests', of: (r) => r.requests, format: count, bar: true },
+  { name: 'Rate', of: (r) => r.rate, format: rate },
+  { name: 'Errors', of: (r) => r.share, format: share, bad: (r) => r.errors > 0 },
+  { name: 'P50', of: (r) => r.p50, format: duration },
+  { name: 'P95', of: (r) => r.p95, format: duration },
+  { name: 'P99', of: (r) => r.p99, format: duration, bar: true },
+  { name: 'In flight', of: (r) => r.in_flight, format: count },
+  { name: 'Sampled', of: (r) => r.sampled, format: share },
+  { name: 'Rescued', of: (r) => r.rescued, format: count, title: 'Kept although not sampled, because they failed or were slow' },
+];
+
+// routeName is method and route as two pieces of harmless text.
+export function routeName({ method, route, others }) {
+  if (others) return ['', 'All other routes'];
+  return [plain(method, 20), plain(route || none, 300)];
+}
+
+export class Routes {
+  #routes = [];
+  #selected = '';
+  #sort = columns[1];
+  #ascending = false;
+  #all = false;
+  #filter = byId('routes-filter');
+  #onSelect;
+
+  constructor(onSelect) {
+    this.#onSelect = onSelect;
+    byId('routes-head').append(...columns.map((c) => this.#header(c)));
+    byId('routes-all').addEventListener('click', () => { this.#all = !this.#all; this.#draw(); });
+    this.#filter.addEventListener('input', () => this.#draw());
+  }
+
+  show({ routes, others, window, llm }, selected) {
+    this.#routes = routes;
+    this.#selected = selected;
+    setText(byId('routes-note'), routesNote(routes, others, window));
+    this.#advise(llm);
+    this.#draw();
+  }
+
+  #header(column) {
+    const button = el('button', { type: 'button', on: { click: () => this.#sortBy(column) } }, column.name);
+    return el('th', { scope: 'col', class: column.format ? 'num' : '', title: column.title ?? '' }, button);
+  }
+
+  #sortBy(column) {
+    this.#ascending = this.#sort === column ? !this.#ascending : Boolean(column.ascending);
+    this.#sort = column;
+    this.#draw();
+  }
+
+  #draw() {
+    const found = this.#found();
+    const drawn = this.#all ? found : found.slice(0, drawnAtFirst);
+    const most = columns.map(({ of, bar }) => (bar ? Math.max(...this.#routes.map((r) => of(r) ?? 0), 0) : 0));
+    [...byId('routes-head').children].forEach((th, i) =>
+      setAttribute(th, 'aria-sort', columns[i] === this.#sort ? (this.#ascending ? 'ascending' : 'descending') : null));
+    keyed(byId('routes-rows'), drawn, (r) => r.key, () => this.#make(), (row, r) => this.#update(row, r, most));
+    const more = byId('routes-all');
+    setHidden(more, found.length <= drawnAtFirst);
+    setText(more, this.#all ? `Show the first ${drawnAtFirst}` : `Show all ${count(found.length)}`);
+  }
+
+  #found() {
+    const words = this.#filter.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const found = this.#routes.filter(({ key }) => words.every((word) => key.toLowerCase().includes(word)));
+    return found.sort((a, b) => compare(this.#sort.of(a), this.#sort.of(b), this.#ascending));
+  }
+
+  #make() {
+    const name = el('button', { type: 'button', class: 'route' }, el('span', { class: 'method' }), el('span', { class: 'path' }), el('span', { class: 'badge', hidden: true }));
+    const cells = columns.slice(1).map(({ bar }) => el('td', { class: 'num' }, el('span'), ...(bar ? [el('i', { class: 'bar', 'aria-hidden': 'true' })] : [])));
+    const row = el('tr', { on: { click: () => this.#onSelect(row.key === this.#selected ? '' : row.key) } }, el('th', { scope: 'row' }, name), ...cells);
+    return row;
+  }
+
+  #update(row, r, most) {
+    row.key = r.key;
+    setAttribute(row, 'aria-selected', null);
+    row.classList.toggle('selected', r.key === this.#selected);
+    const [button] = row.firstChild.children;
+    const [method, path] = routeName(r);
+    const [methodNode, pathNode, badge] = button.children;
+    setText(methodNode, method);
+    setText(pathNode, path);
+    setAttribute(button, 'aria-pressed', r.key === this.#selected);
+    setAttribute(button, 'title', `${method} ${path}`.trim());
+    setHidden(badge, !r.streams);
+    setText(badge, r.streams ? `${count(r.streams)} open streams` : '');
+    columns.slice(1).forEach((column, i) => updateCell(row.children[i + 1], column, r, most[i + 1]));
+  }
+
+  #advise(llm) {
+    const box = byId('routes-advice');
+    const allOther = this.#routes.length > 0 && this.#routes.every(({ route }) => route === '_OTHER' || route === '');
+    if (allOther) {
+      empty(box, 'No route has a name', 'The router is not known to the middleware: something stands between them, or it is not http.ServeMux. Say which one it is:',
+        'middleware.Handler(handler, middleware.Config{Mux: mux})\n// another router: Config.Route, or middleware.SetRoute in its own middleware');
+    } else if (this.#routes.length === 0) {
+      empty(box, llm.length > 0 ? 'No requests are served here' : 'No requests in this window', 'Routes are listed as soon as one is asked for.');
+    } else {
+      empty(box, '');
+    }
+  }
+}
+
+function updateCell(cell, column, r, most) {
+  const value = column.of(r);
+  setText(cell.firstChild, column.format(value));
+  cell.classList.toggle('bad', Boolean(column.bad?.(r)));
+  cell.classList.toggle('nothing', value === null || value === 0);
+  if (column.bar) setWidth(cell.lastChild, most > 0 ? (value ?? 0) / most : 0);
+}
+
+// compare puts what is unknown last, whichever the order.
+function compare(a, b, ascending) {
+  if (a === null || b === null) return (a === null) - (b === null);
+  const order = typeof a === 'string' ? a.localeCompare(b) : a - b;
+  return ascending ? order : -order;
+}
+
+function routesNote(routes, others, window) {
+  const told = `${count(routes.length)} in ${window / 60} min`;
+  return others > 0 ? `${told}, ${count(others)} more are counted together` : told;
+}
+
+// The errors of the window by type and route; a row selects its route.
+export function showFailed({ errors, routes, window, total }, onSelect) {
+  const most = Math.max(1, ...errors.map((e) => e.count));
+  setText(byId('failed-note'), `within ${window / 60} min`);
+  if (errors.length === 0) empty(byId('failed'), total.requests > 0 ? 'No errors' : 'No requests yet', total.requests > 0 ? 'Every request in this window was answered well.' : '');
+  else empty(byId('failed'), '');
+  keyed(byId('failed'), errors, (e) => JSON.stringify([e.type, e.route, e.status]), makeFailed, (item, e) => {
+    item.select = routes.some(({ key }) => key === e.route) ? () => onSelect(e.route) : () => {};
+    const [type, route, n] = item.firstChild.children;
+    setText(type, plain(e.type, 100));
+    setText(route, plain(e.route, 200));
+    setText(n, count(e.count));
+    setWidth(item.lastChild, e.count / most);
+  });
+}
+
+function makeFailed() {
+  const item = el('li', {},
+    el('button', { type: 'button', on: { click: () => item.select() } }, el('b'), el('span', { class: 'path' }), el('span', { class: 'num' })),
+    el('i', { class: 'bar bad', 'aria-hidden': 'true' }));
+  return item;
+}
