@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
@@ -73,4 +74,23 @@ func ExamplePrometheus() {
 	}
 	// Output:
 	// orders_total 3
+}
+
+// Before a service starts, or when its telemetry is missed, an export without
+// content says what the Collector thinks of it.
+func ExampleTarget_Probe() {
+	collector := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "the token has expired", http.StatusUnauthorized)
+	}))
+	defer collector.Close()
+	config := exporters.OTLP{Endpoint: collector.URL, Protocol: "http/protobuf", DisableMetrics: true, DisableLogs: true}
+	targets, err := config.Targets()
+	if err != nil {
+		fmt.Println(err)
+	}
+	for _, target := range targets {
+		_, err := target.Probe(context.Background())
+		fmt.Printf("%s over %s: %v\n", target.Signal, target.Protocol, err)
+	}
+	// Output: traces over http/protobuf: 401 Unauthorized the token has expired
 }

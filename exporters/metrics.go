@@ -25,7 +25,9 @@ func (s *starter) metrics(ctx context.Context, set settings, g *gate, p *OTLPPip
 		return err
 	}
 	interval := s.config.MetricInterval
-	if interval <= 0 {
+	if interval > 0 {
+		s.vars.Field("OTEL_METRIC_EXPORT_INTERVAL", "OTLP.MetricInterval", interval.String())
+	} else {
 		interval = s.vars.Milliseconds("OTEL_METRIC_EXPORT_INTERVAL", time.Minute, 100*time.Millisecond)
 	}
 	exporter := &metricExporter{
@@ -58,9 +60,11 @@ func (s *starter) temporality() sdkmetric.TemporalitySelector {
 }
 
 func (s *starter) aggregation() sdkmetric.AggregationSelector {
-	const exponential = "base2_exponential_bucket_histogram"
-	kind := s.vars.OneOf("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
-		"explicit_bucket_histogram", "explicit_bucket_histogram", exponential)
+	const name, exponential = "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION", "base2_exponential_bucket_histogram"
+	kind := s.vars.OneOf(name, "explicit_bucket_histogram", "explicit_bucket_histogram", exponential)
+	if s.config.ExponentialHistograms {
+		s.vars.Field(name, "OTLP.ExponentialHistograms", exponential)
+	}
 	return aggregation(s.config.ExponentialHistograms || kind == exponential)
 }
 

@@ -147,7 +147,7 @@ type OTLPPipeline struct {
 // that could be started.
 func (o OTLP) Start(ctx context.Context) (*OTLPPipeline, error) {
 	ctx = context.WithoutCancel(ctx) // nothing below waits, and a signal must not stay out for it
-	vars := &env.Reader{}
+	vars := env.FromContext(ctx)
 	p := &OTLPPipeline{log: diag.New(o.Logger, nil)}
 	start := starter{
 		config:    o,
@@ -163,6 +163,9 @@ func (o OTLP) Start(ctx context.Context) (*OTLPPipeline, error) {
 	}
 	if !o.DisableLogs {
 		start.open(signalLogs, func(s settings, g *gate) error { return start.logs(s, g, p) })
+	}
+	for _, signal := range start.failed {
+		vars.Note("OTEL_"+strings.ToUpper(signal)+"_EXPORTER", "nothing is pushed over OTLP, because of another setting")
 	}
 	if len(start.failed) > 0 {
 		vars.Add(fmt.Errorf("not pushed for these reasons: %s", strings.Join(start.failed, ", ")))

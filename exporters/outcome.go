@@ -35,6 +35,7 @@ type outcome struct {
 	rejected int64
 	message  string // of the peer, about those it rejected
 	failure  *failure
+	date     time.Time // of the peer's clock, zero when it does not tell
 }
 
 // reason is the error.type of what was lost.

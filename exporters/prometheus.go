@@ -85,7 +85,7 @@ type PrometheusServer struct {
 // such as a port in use, its Reader and Handler work all the same. The caller
 // calls Shutdown.
 func (p Prometheus) Start(ctx context.Context) (*PrometheusServer, error) {
-	vars := &env.Reader{}
+	vars := env.FromContext(ctx)
 	s := &PrometheusServer{registry: prometheus.NewRegistry(), log: diag.New(p.Logger, nil)}
 	s.failures.log = s.log
 	s.pages = newPages(s.gather, &s.failures)
@@ -114,11 +114,9 @@ func identity(kv attribute.KeyValue) bool {
 
 func (p Prometheus) listen(ctx context.Context, s *PrometheusServer, vars *env.Reader) error {
 	address, variables := p.address(vars)
-	webConfig := p.WebConfigFile
-	if webConfig == "" {
-		webConfig = vars.String("OTELMON_PROMETHEUS_WEB_CONFIG_FILE")
-	}
+	webConfig := p.webConfig(vars)
 	if err := validate(webConfig); err != nil {
+		vars.Note("OTELMON_PROMETHEUS_WEB_CONFIG_FILE", "metrics are not served: "+err.Error())
 		return fmt.Errorf("metrics are not served: %w", err)
 	}
 	s.pages.conns = newConnections(maxConnections, s.log)
@@ -133,6 +131,7 @@ func (p Prometheus) listen(ctx context.Context, s *PrometheusServer, vars *env.R
 	}
 	listener, err := listen(ctx, "tcp", address)
 	if err != nil {
+		vars.Note("OTEL_EXPORTER_PROMETHEUS_PORT", "metrics are not served: "+err.Error())
 		return fmt.Errorf("metrics are not served: %s: %w; accepted: a free address of this machine, port 0 for any free port", variables, err)
 	}
 	s.listener = listener
@@ -167,6 +166,7 @@ func mount(mux *http.ServeMux, pattern string, handler http.Handler) (err error)
 // address returns where to listen and how the configuration calls it.
 func (p Prometheus) address(vars *env.Reader) (address, name string) {
 	if p.Address != "" {
+		p.addressWins(vars)
 		return p.Address, fmt.Sprintf("Prometheus.Address=%q", p.Address)
 	}
 	host := vars.String("OTEL_EXPORTER_PROMETHEUS_HOST")
@@ -176,10 +176,31 @@ func (p Prometheus) address(vars *env.Reader) (address, name string) {
 	}
 	if host == "" {
 		host = "localhost"
+		vars.Holds("OTEL_EXPORTER_PROMETHEUS_HOST", host, env.FromDefault)
 	}
 	port := vars.Int("OTEL_EXPORTER_PROMETHEUS_PORT", 9464, 0, 65535)
 	return net.JoinHostPort(host, strconv.Itoa(port)),
 		fmt.Sprintf("OTEL_EXPORTER_PROMETHEUS_HOST=%q OTEL_EXPORTER_PROMETHEUS_PORT=%d", host, port)
+}
+
+// addressWins records the field under its two variables. A port that is a name,
+// or an address that is none, is for the listener to judge.
+func (p Prometheus) addressWins(vars *env.Reader) {
+	host, port, err := net.SplitHostPort(p.Address)
+	if err != nil {
+		host = p.Address
+	}
+	vars.Field("OTEL_EXPORTER_PROMETHEUS_HOST", "Prometheus.Address", host)
+	vars.Field("OTEL_EXPORTER_PROMETHEUS_PORT", "Prometheus.Address", port)
+}
+
+func (p Prometheus) webConfig(vars *env.Reader) string {
+	const name = "OTELMON_PROMETHEUS_WEB_CONFIG_FILE"
+	if p.WebConfigFile != "" {
+		vars.Field(name, "Prometheus.WebConfigFile", p.WebConfigFile)
+		return p.WebConfigFile
+	}
+	return vars.String(name)
 }
 
 func (s *PrometheusServer) serve(webConfig string) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+	"google.golang.org/grpc/status"
 
 	"github.com/otelmon/toolkit/internal/telemetry"
 )
@@ -145,9 +146,17 @@ func (s *sender) attempt(ctx context.Context, body []byte, again bool, deadline 
 // leave a part of one.
 func (s *sender) mask(o *outcome) {
 	o.message = s.secrets.Replace(o.message)
-	if f := o.failure; f != nil {
-		if text := plain(f.err); s.secrets.Replace(text) != text {
-			f.err = errors.New(s.secrets.Replace(text))
-		}
+	if o.failure == nil {
+		return
+	}
+	text := plain(o.failure.err)
+	masked := s.secrets.Replace(text)
+	if masked == text {
+		return
+	}
+	answer, ok := status.FromError(o.failure.err)
+	o.failure.err = errors.New(masked)
+	if ok {
+		o.failure.err = status.Error(answer.Code(), masked)
 	}
 }

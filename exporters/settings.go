@@ -9,6 +9,7 @@ import (
 	"math"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -58,7 +59,9 @@ func (o OTLP) settings(r *env.Reader, signal string) (settings, bool) {
 		window:  o.retryWindow(r, signal),
 		gzip:    r.OneOf(v.name("COMPRESSION"), "gzip", "gzip", "none") == "gzip",
 	}
-	if s.timeout <= 0 {
+	if s.timeout > 0 {
+		v.field("TIMEOUT", "OTLP.Timeout", s.timeout.String())
+	} else {
 		s.timeout = r.Milliseconds(v.name("TIMEOUT"), 5*time.Second, time.Millisecond)
 	}
 	var okEndpoint, okHeaders, okTLS bool
@@ -74,26 +77,29 @@ func (o OTLP) settings(r *env.Reader, signal string) (settings, bool) {
 
 // queueBytes is the memory of both queues together.
 func (o OTLP) queueBytes(r *env.Reader) int {
-	const standard, least, most = 64 << 20, 128 << 10, math.MaxInt32
+	const name, standard, least, most = "OTELMON_OTLP_QUEUE_BYTES", 64 << 20, 128 << 10, math.MaxInt32
 	if o.QueueBytes != 0 && (o.QueueBytes < least || o.QueueBytes > most) {
-		r.Add(fmt.Errorf("OTLP.QueueBytes=%d: the default is used; accepted: %d to %d, or 0 for the default", o.QueueBytes, least, most))
+		r.Refuse(name, fmt.Errorf("OTLP.QueueBytes=%d: the default is used; accepted: %d to %d, or 0 for the default", o.QueueBytes, least, most))
 	} else if o.QueueBytes != 0 {
+		r.Field(name, "OTLP.QueueBytes", strconv.Itoa(o.QueueBytes))
 		return o.QueueBytes
 	}
-	return r.Int("OTELMON_OTLP_QUEUE_BYTES", standard, least, most)
+	return r.Int(name, standard, least, most)
 }
 
 func (o OTLP) retryWindow(r *env.Reader, signal string) time.Duration {
-	const window = 10 * time.Minute
-	switch {
-	case signal == signalMetrics:
+	name := "OTEL_BSP_EXPORT_TIMEOUT"
+	switch signal {
+	case signalMetrics:
 		return r.Milliseconds("OTEL_METRIC_EXPORT_TIMEOUT", 30*time.Second, time.Millisecond)
-	case o.RetryWindow > 0:
-		return o.RetryWindow
-	case signal == signalLogs:
-		return r.Milliseconds("OTEL_BLRP_EXPORT_TIMEOUT", window, time.Millisecond)
+	case signalLogs:
+		name = "OTEL_BLRP_EXPORT_TIMEOUT"
 	}
-	return r.Milliseconds("OTEL_BSP_EXPORT_TIMEOUT", window, time.Millisecond)
+	if o.RetryWindow > 0 {
+		r.Field(name, "OTLP.RetryWindow", o.RetryWindow.String())
+		return o.RetryWindow
+	}
+	return r.Milliseconds(name, 10*time.Minute, time.Millisecond)
 }
 
 // signalVariables finds the variable that holds for a signal: its own when
@@ -104,14 +110,33 @@ type signalVariables struct {
 }
 
 func (v signalVariables) name(suffix string) string {
-	if own := v.own(suffix); v.String(own) != "" {
-		return own
+	general, own := v.general(suffix), v.own(suffix)
+	if !v.IsSet(own) {
+		return general
 	}
-	return "OTEL_EXPORTER_OTLP_" + suffix
+	if v.IsSet(general) {
+		v.Note(general, own+" wins")
+	}
+	return own
 }
+
+func (signalVariables) general(suffix string) string { return "OTEL_EXPORTER_OTLP_" + suffix }
 
 func (v signalVariables) own(suffix string) string {
 	return "OTEL_EXPORTER_OTLP_" + v.signal + "_" + suffix
+}
+
+// field records that a field wins over both variables.
+func (v signalVariables) field(suffix, field, value string) {
+	v.Field(v.general(suffix), field, value)
+	if own := v.own(suffix); v.IsSet(own) {
+		v.Field(own, field, value)
+	}
+}
+
+// byDefault records what holds since no variable says it.
+func (v signalVariables) byDefault(suffix, value string) {
+	v.HoldsByDefault(v.general(suffix), v.own(suffix), value)
 }
 
 func (o OTLP) endpoint(v signalVariables, signal string) (endpoint, bool) {
@@ -121,14 +146,14 @@ func (o OTLP) endpoint(v signalVariables, signal string) (endpoint, bool) {
 		plaintext := value == "true"
 		insecure = &plaintext
 	}
-	if !v.printable("OTEL_EXPORTER_OTLP_ENDPOINT") || !v.printable(v.own("ENDPOINT")) {
+	if !v.printable(v.general("ENDPOINT")) || !v.printable(v.own("ENDPOINT")) {
 		return endpoint{}, false
 	}
 	name, value := o.address(v, protocol)
 	e, err := parseEndpoint(value, protocol, insecure)
 	switch {
 	case err != nil && name == fieldEndpoint:
-		v.Add(fmt.Errorf("%s%s: %w; accepted: host:port, or a URL with scheme http or https", name, env.Shown(name, value), err))
+		v.Refuse(v.general("ENDPOINT"), fmt.Errorf("%s%s: %w; accepted: host:port, or a URL with scheme http or https", name, env.Shown(name, value), err))
 	case err != nil:
 		v.Report(name, err.Error())
 	case name != v.own("ENDPOINT"):
@@ -136,7 +161,25 @@ func (o OTLP) endpoint(v signalVariables, signal string) (endpoint, bool) {
 	case e.path == "":
 		e.path = "/"
 	}
-	return e, err == nil
+	if err != nil {
+		return e, false
+	}
+	v.derived(e, protocol == "", insecure)
+	return e, true
+}
+
+// derived records what the endpoint decides.
+func (v signalVariables) derived(e endpoint, protocol bool, insecure *bool) {
+	if protocol {
+		v.byDefault("PROTOCOL", e.protocol)
+	}
+	switch {
+	case insecure == nil:
+		v.byDefault("INSECURE", strconv.FormatBool(e.plaintext))
+	case *insecure != e.plaintext:
+		v.Holds(v.name("INSECURE"), strconv.FormatBool(e.plaintext), env.FromEnvironment)
+		v.Note(v.name("INSECURE"), fmt.Sprintf("%v was set, but the scheme of the endpoint wins for %s", *insecure, strings.ToLower(v.signal)))
+	}
 }
 
 // basePath takes a signal's own path off an endpoint for all signals, where it
@@ -145,7 +188,8 @@ func (v signalVariables) basePath(name, path string) string {
 	path = strings.TrimSuffix(path, "/")
 	for _, signal := range []string{signalTraces, signalMetrics, signalLogs} {
 		if base, found := strings.CutSuffix(path, "/v1/"+signal); found {
-			v.Add(fmt.Errorf("%s ends in /v1/%s, which is left out, since each signal's own path is appended; accepted: the URL without it", name, signal))
+			err := fmt.Errorf("%s ends in /v1/%s, which is left out, since each signal's own path is appended; accepted: the URL without it", name, signal)
+			v.Refuse(v.general("ENDPOINT"), err)
 			return base
 		}
 	}
@@ -155,21 +199,26 @@ func (v signalVariables) basePath(name, path string) string {
 // address returns where to push to and what says so, "" for the default.
 func (o OTLP) address(v signalVariables, protocol string) (name, value string) {
 	if o.Endpoint != "" {
+		v.field("ENDPOINT", fieldEndpoint, o.Endpoint)
 		return fieldEndpoint, o.Endpoint
 	}
-	name = v.name("ENDPOINT")
-	switch value = v.String(name); {
-	case value != "":
-		return name, value
-	case protocol == protocolHTTP:
-		return "", "localhost:" + portHTTP
+	if name = v.name("ENDPOINT"); v.IsSet(name) {
+		return name, v.String(name)
 	}
-	return "", "localhost:" + portGRPC
+	value = "localhost:" + portGRPC
+	if protocol == protocolHTTP {
+		value = "localhost:" + portHTTP
+	}
+	v.byDefault("ENDPOINT", value)
+	return "", value
 }
 
 // printable refuses a secret in an endpoint that another one overrides: the
 // stock exporter parses it all the same, and prints what it cannot parse.
 func (v signalVariables) printable(name string) bool {
+	if !v.IsSet(name) {
+		return true
+	}
 	value := v.String(name)
 	if !env.Secret(name, value) {
 		return true
@@ -184,10 +233,11 @@ func (v signalVariables) printable(name string) bool {
 func (o OTLP) protocol(v signalVariables) string {
 	switch o.Protocol {
 	case protocolGRPC, protocolHTTP:
+		v.field("PROTOCOL", "OTLP.Protocol", o.Protocol)
 		return o.Protocol
 	case "":
 	default:
-		v.Add(fmt.Errorf("OTLP.Protocol=%q: unknown protocol; accepted: grpc or http/protobuf", o.Protocol))
+		v.Refuse(v.general("PROTOCOL"), fmt.Errorf("OTLP.Protocol=%q: unknown protocol; accepted: grpc or http/protobuf", o.Protocol))
 	}
 	return v.OneOf(v.name("PROTOCOL"), "", protocolGRPC, protocolHTTP)
 }
@@ -195,8 +245,8 @@ func (o OTLP) protocol(v signalVariables) string {
 // headers refuses a malformed general variable also where the signal has its
 // own: the stock exporter reads both, and prints what it cannot parse.
 func (o OTLP) headers(v signalVariables, protocol string) (map[string]string, bool) {
-	headers, ok := v.headers("OTEL_EXPORTER_OTLP_HEADERS", protocol)
-	if own := v.own("HEADERS"); v.String(own) != "" {
+	headers, ok := v.headers(v.general("HEADERS"), protocol)
+	if own := v.name("HEADERS"); own == v.own("HEADERS") {
 		var okOwn bool
 		headers, okOwn = v.headers(own, protocol)
 		ok = ok && okOwn
@@ -205,6 +255,9 @@ func (o OTLP) headers(v signalVariables, protocol string) (map[string]string, bo
 		if !validHeader(key, value, protocol) {
 			v.Add(fmt.Errorf("OTLP.Headers: %q is not a valid header (value not shown); accepted: a token, over gRPC of letters, digits, '-', '_' and '.' alone, and printable ASCII text", key))
 			ok = false
+		}
+		if _, set := headers[strings.ToLower(key)]; set {
+			v.Note(v.name("HEADERS"), "OTLP.Headers wins for a header that is in both")
 		}
 		headers[strings.ToLower(key)] = value
 	}
@@ -249,10 +302,18 @@ func over(protocol string) string {
 
 func not(f func(rune) bool) func(rune) bool { return func(r rune) bool { return !f(r) } }
 
+// tlsSuffixes end the names of the variables for files.
+var tlsSuffixes = [...]string{"CERTIFICATE", "CLIENT_CERTIFICATE", "CLIENT_KEY"}
+
 // tls returns nil when nothing was configured: the system's roots hold then.
 // The files tell connections apart.
 func (o OTLP) tls(v signalVariables) (config *tls.Config, files string, ok bool) {
 	if o.TLS != nil {
+		for _, suffix := range tlsSuffixes {
+			for _, name := range []string{v.general(suffix), v.own(suffix)} {
+				v.Overridden(name, "OTLP.TLS")
+			}
+		}
 		return o.TLS, "OTLP.TLS", true
 	}
 	ca, cert, key := v.name("CERTIFICATE"), v.name("CLIENT_CERTIFICATE"), v.name("CLIENT_KEY")
@@ -285,7 +346,11 @@ func (v signalVariables) certificates(cert, key string) ([]tls.Certificate, bool
 		return nil, false
 	}
 	pair, err := tls.LoadX509KeyPair(v.String(cert), v.String(key))
-	if err != nil {
+	switch {
+	case err != nil && env.Secret(key, v.String(key)):
+		v.Report(key, "it is to name a file")
+		return nil, false
+	case err != nil:
 		v.Report(cert, fmt.Sprintf("loading it with the key in %s: %v", key, err))
 		return nil, false
 	}
@@ -298,7 +363,7 @@ func (o OTLP) tlsSource(v signalVariables) string {
 		return "OTLP.TLS"
 	}
 	var names []string
-	for _, suffix := range []string{"CERTIFICATE", "CLIENT_CERTIFICATE", "CLIENT_KEY"} {
+	for _, suffix := range tlsSuffixes {
 		if name := v.name(suffix); v.String(name) != "" {
 			names = append(names, name)
 		}

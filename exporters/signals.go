@@ -3,12 +3,14 @@ package exporters
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 
 	sdklog "go.opentelemetry.io/otel/sdk/log"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 
+	"github.com/otelmon/toolkit/internal/env"
 	"github.com/otelmon/toolkit/internal/otlp"
 )
 
@@ -39,10 +41,11 @@ func (s *starter) limits(prefix string) queueLimits {
 		l.bytes /= 2
 	}
 	if name := prefix + "_MAX_EXPORT_BATCH_SIZE"; l.batch > l.items {
-		if s.vars.String(name) != "" {
+		if s.vars.IsSet(name) {
 			s.vars.Report(name, fmt.Sprintf("more than the queue of %d holds, which is used", l.items))
 		}
 		l.batch = l.items
+		s.vars.Holds(name, strconv.Itoa(l.batch), env.FromDefault)
 	}
 	return l
 }

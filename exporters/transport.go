@@ -54,7 +54,8 @@ type transport struct {
 	close  context.CancelFunc
 }
 
-func newTransport(s settings, log *diag.Log) (*transport, error) {
+// newTransport makes one for s; options change what gRPC does for it.
+func newTransport(s settings, log *diag.Log, options ...grpc.DialOption) (*transport, error) {
 	t := &transport{health: newHealth(s.endpoint.address, log)}
 	t.closed, t.close = context.WithCancel(context.Background())
 	t.users.Store(1)
@@ -63,22 +64,18 @@ func newTransport(s settings, log *diag.Log) (*transport, error) {
 		return t, nil
 	}
 	var err error
-	t.conn, err = dialGRPC(s)
+	t.conn, err = dialGRPC(s, options...)
 	return t, err
 }
 
 // dialGRPC makes the connection without waiting for it. It comes back within
 // 5 s of the peer, where gRPC's default waits up to 2 min, and notices a peer
 // that silently went away.
-func dialGRPC(s settings) (*grpc.ClientConn, error) {
-	creds := insecure.NewCredentials()
-	if !s.endpoint.plaintext {
-		creds = credentials.NewTLS(s.tls)
-	}
+func dialGRPC(s settings, more ...grpc.DialOption) (*grpc.ClientConn, error) {
 	reconnect := backoff.DefaultConfig
 	reconnect.MaxDelay = 4 * time.Second // and up to a fifth more
 	options := []grpc.DialOption{
-		grpc.WithTransportCredentials(creds),
+		grpc.WithTransportCredentials(credentialsOf(s)),
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: reconnect, MinConnectTimeout: 5 * time.Second}),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}),
 		grpc.WithUserAgent(userAgent),
@@ -87,14 +84,22 @@ func dialGRPC(s settings) (*grpc.ClientConn, error) {
 	if s.gzip {
 		options = append(options, grpc.WithDefaultCallOptions(grpc.UseCompressor(grpcgzip.Name)))
 	}
+	// With the scheme, a host named like one of gRPC's schemes is a host.
+	target := "dns:///"
 	if s.dial != nil { // which then resolves the name, too
+		target = "passthrough:///"
 		options = append(options, grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
 			return s.dial(ctx, "tcp", address)
 		}))
-		return grpc.NewClient("passthrough:///"+s.endpoint.address, options...)
 	}
-	// With the scheme, a host named like one of gRPC's schemes is a host.
-	return grpc.NewClient("dns:///"+s.endpoint.address, options...)
+	return grpc.NewClient(target+s.endpoint.address, append(options, more...)...)
+}
+
+func credentialsOf(s settings) credentials.TransportCredentials {
+	if s.endpoint.plaintext {
+		return insecure.NewCredentials()
+	}
+	return credentials.NewTLS(s.tls)
 }
 
 // encoded passes messages on that are encoded already.
@@ -145,6 +150,17 @@ func (t *transport) roundTripper(s settings) *http.Transport {
 	}
 }
 
+// useOnce has the connection closed after a request over HTTP, also where the
+// answer is not waited for.
+func (t *transport) useOnce() {
+	if t.client == nil {
+		return
+	}
+	if trips, ok := t.client.Transport.(*http.Transport); ok {
+		trips.DisableKeepAlives = true
+	}
+}
+
 // refuseRedirect keeps headers with credentials, and telemetry, from a host
 // that nobody configured.
 func refuseRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
@@ -160,11 +176,23 @@ func (t *transport) call(ctx context.Context, s *sender, body []byte, again bool
 		return t.post(ctx, s, body)
 	}
 	var reply []byte
+	var header metadata.MD
 	ctx = metadata.NewOutgoingContext(ctx, metadata.New(s.settings.headers))
-	if err := t.conn.Invoke(ctx, method(s.signal), body, &reply, grpc.WaitForReady(again)); err != nil {
-		return outcome{failure: grpcFailure(err)}
+	err := t.conn.Invoke(ctx, method(s.signal), body, &reply, grpc.WaitForReady(again), grpc.Header(&header))
+	if err != nil {
+		return outcome{failure: grpcFailure(err), date: clock(header.Get("date"))}
 	}
-	return answered(reply)
+	o := answered(reply)
+	o.date = clock(header.Get("date"))
+	return o
+}
+
+// clock reads a Date header, see RFC 9110, section 6.6.1. It is zero without one.
+func clock(values []string) (date time.Time) {
+	if len(values) > 0 {
+		date, _ = http.ParseTime(values[0]) // what is no date tells nothing
+	}
+	return date
 }
 
 func (t *transport) post(ctx context.Context, s *sender, body []byte) outcome {
@@ -188,7 +216,9 @@ func (t *transport) post(ctx context.Context, s *sender, body []byte) outcome {
 		return outcome{failure: connectionFailure(err)}
 	}
 	defer response.Body.Close()
-	return httpOutcome(response)
+	o := httpOutcome(response)
+	o.date = clock(response.Header.Values("Date"))
+	return o
 }
 
 // reconnect has a broken connection tried again now, so that it comes back no

@@ -45,7 +45,7 @@ func setUp(t *testing.T, cfg otelmon.Config) *otelmon.SDK {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := sdk.Shutdown(t.Context()); err != nil {
+		if err := sdk.Shutdown(context.WithoutCancel(t.Context())); err != nil {
 			t.Error(err)
 		}
 	})

@@ -74,11 +74,6 @@ func New() *Store {
 	return &Store{began: time.Now(), records: map[trace.TraceID]*record{}}
 }
 
-// NeedsRoute asks otelmon's TracerProvider to have the route of a request
-// looked up before its span is started, so that requests in flight are counted
-// by route.
-func (*Store) NeedsRoute() bool { return true }
-
 // OnStart implements [sdktrace.SpanProcessor].
 func (s *Store) OnStart(ctx context.Context, started sdktrace.ReadWriteSpan) {
 	sc := started.SpanContext()
