@@ -7,21 +7,25 @@ package doctor
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"sync"
 	"time"
 )
 
-// Config says what [Run] looks at. With the zero value that is the environment
-// and the OTLP endpoint. Credentials in the URLs are used and never shown.
+// Config says what [Run] looks at. With the zero value that is the environment,
+// the OTLP endpoint, and a metrics page that is served beside. Credentials in
+// the URLs are used and never shown.
 type Config struct {
 	// MetricsURL is the metrics page of a service, such as
-	// http://localhost:9464/metrics. Without a path /metrics is added.
+	// http://localhost:9464/metrics. Without a path /metrics is added. Default
+	// the page of OTEL_EXPORTER_PROMETHEUS_HOST and _PORT if that is on this
+	// machine and somebody listens there.
 	MetricsURL string
 
 	// PrometheusURL, TempoURL and CollectorURL are where the APIs of Prometheus
 	// and of Tempo begin, and where the Collector has its own metrics, such as
-	// http://localhost:8888/metrics.
+	// http://localhost:8888/metrics. Default none, which are not looked at.
 	PrometheusURL, TempoURL, CollectorURL string
 
 	// Service is the service.name to look for in Prometheus. Default the one on
@@ -51,13 +55,24 @@ func (c Config) defaults() Config {
 }
 
 // Run looks at everything that cfg names, side by side, and returns within
-// cfg.Timeout, also when ctx ends. It changes nothing, but that an empty export
-// of each signal is sent to the OTLP endpoint.
+// cfg.Timeout, and soon after ctx ends: findings say then what is not known. It
+// changes nothing, but that an empty export of each signal is sent to the OTLP
+// endpoint. Messages have no control characters and no credentials of the
+// environment or of cfg. Safe for concurrent use.
 func Run(ctx context.Context, cfg Config) Report {
+	mask := secretsOf(cfg)
 	cfg = cfg.defaults()
-	ctx, cancel := context.WithTimeout(ctx, cfg.Timeout)
+	// The rest is for what was found to be put into words.
+	ctx, cancel := context.WithTimeoutCause(ctx, cfg.Timeout*19/20, fmt.Errorf("not finished within %v", cfg.Timeout))
 	defer cancel()
-	checks := []func(context.Context, Config) []Finding{environment, endpoint}
+	own := configured(ctx)
+	checks := []func(context.Context, Config) []Finding{own.environment, own.endpoint}
+	if cfg.MetricsURL == "" {
+		cfg.MetricsURL = own.ownPage(ctx)
+	}
+	if cfg.MetricsURL == "" {
+		checks = append(checks, noPage)
+	}
 	for _, c := range []struct {
 		url   string
 		check func(context.Context, Config) []Finding
@@ -74,9 +89,12 @@ func Run(ctx context.Context, cfg Config) Report {
 		running.Go(func() { found[i] = check(ctx, cfg) })
 	}
 	running.Wait()
-	var report Report
+	report := Report{Findings: []Finding{}}
 	for _, findings := range found {
-		report.Findings = append(report.Findings, findings...)
+		for _, f := range findings {
+			f.Message, f.Advice = oneLine(mask.Replace(f.Message)), oneLine(mask.Replace(f.Advice))
+			report.Findings = append(report.Findings, f)
+		}
 	}
 	return report
 }

@@ -13,20 +13,33 @@ import (
 	"unicode/utf8"
 )
 
-// maxBodyBytes bounds what is read of an answer.
-const maxBodyBytes = 32 << 20
+const (
+	// maxBodyBytes bounds what is read of an answer, maxHeaderBytes of its header.
+	maxBodyBytes   = 32 << 20
+	maxHeaderBytes = 1 << 20
+
+	// maxShownBytes is as much of a text of others as a finding has.
+	maxShownBytes = 100
+)
 
 var errTooLong = errors.New("the answer does not end")
 
 // newClient follows a redirect only to where the request went, because
-// credentials would go along.
+// credentials would go along, and leaves no connection behind.
 func newClient() *http.Client {
-	return &http.Client{CheckRedirect: func(r *http.Request, via []*http.Request) error {
-		if r.URL.Host != via[0].URL.Host || len(via) > 5 {
-			return http.ErrUseLastResponse
-		}
-		return nil
-	}}
+	return &http.Client{
+		Transport: &http.Transport{
+			Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true,
+			MaxResponseHeaderBytes: maxHeaderBytes, DisableKeepAlives: true,
+		},
+		CheckRedirect: func(r *http.Request, via []*http.Request) error {
+			plaintext := via[0].URL.Scheme == "https" && r.URL.Scheme != "https"
+			if r.URL.Host != via[0].URL.Host || plaintext || len(via) > 5 {
+				return http.ErrUseLastResponse
+			}
+			return nil
+		},
+	}
 }
 
 // answer is what a server said.
@@ -38,19 +51,24 @@ type answer struct {
 }
 
 // fetch gets url. An error is no answer, or one that is too long or breaks off;
-// any status is an answer. No error shows the credentials of url.
+// any status is an answer. No error, and no body of an answer other than 200,
+// shows the credentials of url and header.
 func fetch(ctx context.Context, client *http.Client, url string, header http.Header) (answer, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
 		return answer{}, errors.New("not a URL")
 	}
+	secrets := secretsInURL(url)
 	for key, values := range header {
 		r.Header[key] = values
+		secrets = append(secrets, secretsInHeader(values)...)
 	}
+	mask := masking(secrets)
 	start := time.Now()
 	response, err := client.Do(r)
 	if err != nil {
-		return answer{}, fmt.Errorf("no answer: %w", withoutURL(err))
+		err = because(ctx, withoutURL(err))
+		return answer{}, &noAnswerError{printable(mask.Replace(err.Error())), err}
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxBodyBytes+1))
@@ -58,9 +76,33 @@ func fetch(ctx context.Context, client *http.Client, url string, header http.Hea
 		err = errTooLong
 	}
 	if err != nil {
-		return answer{}, fmt.Errorf("reading the answer: %w", err)
+		return answer{}, fmt.Errorf("reading the answer: %w", because(ctx, err))
+	}
+	if response.StatusCode != http.StatusOK && len(secrets) > 0 {
+		body = []byte(mask.Replace(string(body)))
 	}
 	return answer{response.StatusCode, response.Header, body, time.Since(start)}, nil
+}
+
+// noAnswerError shows its cause without what is secret or long.
+type noAnswerError struct {
+	text  string
+	cause error
+}
+
+func (e *noAnswerError) Error() string { return "no answer: " + e.text }
+func (e *noAnswerError) Unwrap() error { return e.cause }
+
+// because returns why something failed: err, unless that is so because ctx
+// ended.
+func because(ctx context.Context, err error) error {
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, context.Canceled):
+		return errors.New("interrupted")
+	case cause != nil:
+		return cause
+	}
+	return err
 }
 
 // withoutURL takes off what net/http puts before an error, which has the URL.
@@ -91,23 +133,12 @@ func join(base, path string) string {
 	return u.JoinPath(path).String()
 }
 
-// maxShownBytes is as much of a text of others as a finding has.
-const maxShownBytes = 100
-
-// printable makes a text of others fit for one line of a terminal: without
+// printable makes a text of others fit for a message: on one line, without
 // control characters, and cut at 100 bytes.
 func printable(text string) string {
-	cut := text[:min(len(text), 4*maxShownBytes)] // the rest is never shown
-	line := strings.TrimSpace(strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsSpace(r):
-			return ' '
-		case unicode.IsPrint(r):
-			return r
-		}
-		return -1
-	}, strings.ToValidUTF8(cut, "")))
-	if len(line) <= maxShownBytes && len(cut) == len(text) {
+	most := min(len(text), 4*maxShownBytes) // the rest is never shown
+	line := oneLine(text[:most])
+	if len(line) <= maxShownBytes && most == len(text) {
 		return line
 	}
 	end := min(len(line), maxShownBytes-len("…"))
@@ -115,4 +146,17 @@ func printable(text string) string {
 		end--
 	}
 	return line[:end] + "…"
+}
+
+// oneLine takes control characters off, and what is not UTF-8.
+func oneLine(text string) string {
+	return strings.TrimSpace(strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsSpace(r):
+			return ' '
+		case unicode.IsPrint(r):
+			return r
+		}
+		return -1
+	}, strings.ToValidUTF8(text, "")))
 }

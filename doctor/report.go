@@ -1,5 +1,7 @@
 package doctor
 
+import "encoding/json"
+
 // Level says how bad a finding is; a larger one is worse.
 type Level int
 
@@ -40,14 +42,34 @@ type Finding struct {
 
 // Report is what [Run] found, in a fixed order.
 type Report struct {
-	Findings []Finding `json:"findings"`
+	Findings []Finding
 }
 
 // Level returns the worst of all findings, OK for none.
-func (r Report) Level() Level {
-	worst := OK
+func (r Report) Level() Level { return worst(r.Findings) }
+
+// Count returns how many findings have a level.
+func (r Report) Count(level Level) (n int) {
 	for _, f := range r.Findings {
-		worst = max(worst, f.Level)
+		if f.Level == level {
+			n++
+		}
 	}
-	return worst
+	return n
+}
+
+// MarshalJSON returns an object with findings, which is never null, and level.
+func (r Report) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		Findings []Finding `json:"findings"`
+		Level    Level     `json:"level"`
+	}{append([]Finding{}, r.Findings...), r.Level()})
+}
+
+func worst(findings []Finding) Level {
+	level := OK
+	for _, f := range findings {
+		level = max(level, f.Level)
+	}
+	return level
 }

@@ -144,10 +144,12 @@ type Config struct {
 	underRun bool
 }
 
+const defaultCardinality = 2000
+
 // defaults fills in what Setup's parts share.
 func (c Config) defaults() Config {
 	if c.CardinalityLimit <= 0 {
-		c.CardinalityLimit = 2000
+		c.CardinalityLimit = defaultCardinality
 	}
 	if c.LogLevel == nil {
 		c.LogLevel = slog.LevelInfo

@@ -24,29 +24,38 @@ import (
 // detectTimeout bounds the user's detectors, which may ask the network.
 const detectTimeout = 2 * time.Second
 
+// source is where resource attributes come from: a variable or field, or "" for
+// what was found without either.
+type source struct {
+	name       string
+	attributes []attribute.KeyValue
+}
+
 // newResource describes the service: what was detected, then what the
 // variables say, then what the fields say, each winning over the one before.
 func (c Config) newResource(ctx context.Context, vars *env.Reader, log *diag.Log, metricsPath string) *resource.Resource {
-	var attributes []attribute.KeyValue
-	for _, part := range [][]attribute.KeyValue{
-		c.builtIn(ctx),
-		c.detected(ctx, vars),
+	sources := slices.Concat(
+		[]source{{"", c.builtIn(ctx)}, {"Config.Detectors", c.detected(ctx, vars)}},
 		kubernetes(vars),
 		fromVariables(vars),
 		c.fromFields(vars),
-		{telemetry.MetricsPath.String(metricsPath)},
-	} {
-		attributes = append(attributes, part...)
+		[]source{{"OTELMON_METRICS_PATH", []attribute.KeyValue{telemetry.MetricsPath.String(metricsPath)}}})
+	var attributes []attribute.KeyValue
+	for _, s := range sources {
+		attributes = append(attributes, s.attributes...)
 	}
 	set := attribute.NewSet(attributes...)
 	if name, ok := set.Value(telemetry.ServiceName); !ok || name.AsString() == "" {
 		name := "unknown_service:" + filepath.Base(os.Args[0])
 		log.Warn("service name", "the service has no name, set OTEL_SERVICE_NAME or Config.ServiceName", "service.name", name)
+		vars.Note("OTEL_SERVICE_NAME", "the service has no name")
+		sources = append(sources, source{"", []attribute.KeyValue{telemetry.ServiceName.String(name)}})
 		attributes = append(attributes, telemetry.ServiceName.String(name))
 	}
 	for i, kv := range attributes {
 		attributes[i] = validText(vars, "resource attribute", kv)
 	}
+	recordIdentity(vars, sources)
 	return resource.NewWithAttributes(telemetry.SchemaURL, attributes...)
 }
 
@@ -163,67 +172,76 @@ func detect(ctx context.Context, detector resource.Detector) (attributes []attri
 }
 
 // kubernetes reads what the downward API was told to put into variables.
-func kubernetes(vars *env.Reader) []attribute.KeyValue {
-	var attributes []attribute.KeyValue
+func kubernetes(vars *env.Reader) []source {
+	var sources []source
 	for _, v := range []struct {
 		key   attribute.Key
-		names []string
+		names []string // the last wins
 	}{
 		{telemetry.K8SCluster, []string{"K8S_CLUSTER_NAME"}},
-		{telemetry.K8SNamespace, []string{"K8S_NAMESPACE_NAME", "POD_NAMESPACE"}},
-		{telemetry.K8SNode, []string{"K8S_NODE_NAME", "NODE_NAME"}},
-		{telemetry.K8SPod, []string{"K8S_POD_NAME", "POD_NAME"}},
-		{telemetry.K8SPodUID, []string{"K8S_POD_UID", "POD_UID"}},
+		{telemetry.K8SNamespace, []string{"POD_NAMESPACE", "K8S_NAMESPACE_NAME"}},
+		{telemetry.K8SNode, []string{"NODE_NAME", "K8S_NODE_NAME"}},
+		{telemetry.K8SPod, []string{"POD_NAME", "K8S_POD_NAME"}},
+		{telemetry.K8SPodUID, []string{"POD_UID", "K8S_POD_UID"}},
 		{telemetry.K8SContainer, []string{"K8S_CONTAINER_NAME"}},
 		{telemetry.K8SDeployment, []string{"K8S_DEPLOYMENT_NAME"}},
 	} {
 		for _, name := range v.names {
 			if value := vars.Text(name); value != "" {
-				attributes = append(attributes, v.key.String(value))
-				break
+				sources = append(sources, source{name, []attribute.KeyValue{v.key.String(value)}})
 			}
 		}
 	}
-	return attributes
+	return sources
 }
 
-func fromVariables(vars *env.Reader) []attribute.KeyValue {
+func fromVariables(vars *env.Reader) []source {
+	const list, service = "OTEL_RESOURCE_ATTRIBUTES", "OTEL_SERVICE_NAME"
 	var attributes []attribute.KeyValue
-	pairs, _ := vars.Pairs("OTEL_RESOURCE_ATTRIBUTES")
+	pairs, _ := vars.Pairs(list)
 	for _, pair := range pairs {
 		attributes = append(attributes, attribute.String(pair.Key, pair.Value))
 	}
-	if name := vars.Text("OTEL_SERVICE_NAME"); name != "" {
-		attributes = append(attributes, telemetry.ServiceName.String(name))
+	sources := []source{{list, attributes}}
+	if name := vars.Text(service); name != "" {
+		sources = append(sources, source{service, []attribute.KeyValue{telemetry.ServiceName.String(name)}})
 	}
-	return attributes
+	return sources
 }
 
-func (c Config) fromFields(vars *env.Reader) []attribute.KeyValue {
+func (c Config) fromFields(vars *env.Reader) []source {
 	var attributes []attribute.KeyValue
 	seen := make(map[attribute.Key]bool)
 	for _, kv := range c.Attributes {
 		if seen[kv.Key] {
-			vars.Add(fmt.Errorf("Config.Attributes: key %q is there twice, the last value is used; accepted: each key once", kv.Key))
+			vars.Refuse("Config.Attributes", fmt.Errorf("Config.Attributes: key %q is there twice, the last value is used; accepted: each key once", kv.Key))
 		}
 		seen[kv.Key] = true
 		attributes = append(attributes, validText(vars, "Config.Attributes", kv))
 	}
-	for _, f := range []struct {
-		field, value string
-		key          attribute.Key
-	}{
+	sources := []source{{"Config.Attributes", attributes}}
+	for _, f := range c.identity() {
+		if f.value != "" {
+			sources = append(sources, source{f.field, []attribute.KeyValue{validText(vars, f.field, f.key.String(f.value))}})
+		}
+	}
+	return sources
+}
+
+// identityField is a field that is one resource attribute.
+type identityField struct {
+	field, value string
+	key          attribute.Key
+}
+
+func (c Config) identity() []identityField {
+	return []identityField{
 		{"Config.ServiceName", c.ServiceName, telemetry.ServiceName},
 		{"Config.ServiceNamespace", c.ServiceNamespace, telemetry.ServiceNamespace},
 		{"Config.ServiceVersion", c.ServiceVersion, telemetry.ServiceVersion},
 		{"Config.ServiceInstanceID", c.ServiceInstanceID, telemetry.ServiceInstanceID},
 		{"Config.Environment", c.Environment, telemetry.Environment},
-	} {
-		if f.value != "" {
-			attributes = append(attributes, validText(vars, f.field, f.key.String(f.value)))
-		}
 	}
-	return attributes
 }
 
 // validText repairs an attribute: one that is not UTF-8 would make every OTLP

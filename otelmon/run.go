@@ -115,19 +115,23 @@ func FromContext(ctx context.Context) *SDK {
 // pushgateway returns where Run pushes to, nil for nowhere. The address is
 // checked in any case.
 func (c Config) pushgateway(vars *env.Reader) *url.URL {
-	name, address := "Config.PushgatewayURL", c.PushgatewayURL
-	if address == "" {
-		name, address = "OTELMON_PUSHGATEWAY_URL", vars.String("OTELMON_PUSHGATEWAY_URL")
+	const variable, field = "OTELMON_PUSHGATEWAY_URL", "Config.PushgatewayURL"
+	name, address := field, c.PushgatewayURL
+	if address != "" {
+		vars.Field(variable, field, address)
+	} else {
+		name, address = variable, vars.String(variable)
 	}
 	if address == "" {
 		return nil
 	}
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || u.RawQuery != "" || u.Fragment != "" {
-		vars.Add(fmt.Errorf("%s (value not shown): nothing is pushed; accepted: a URL with scheme http or https, without a query", name))
+		vars.Refuse(variable, fmt.Errorf("%s (value not shown): nothing is pushed; accepted: a URL with scheme http or https, without a query", name))
 		return nil
 	}
 	if !c.underRun {
+		vars.Note(variable, "used by otelmon.Run alone, not by otelmon.Setup")
 		return nil
 	}
 	return u

@@ -40,6 +40,8 @@ type SDK struct {
 	logLevel        slog.Leveler
 	log             *diag.Log
 	shutdownTimeout time.Duration
+	settings        []Setting
+	resource        *resource.Resource // nil when telemetry is disabled
 
 	// Nil when telemetry is disabled.
 	otlp       *exporters.OTLPPipeline

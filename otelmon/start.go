@@ -1,6 +1,7 @@
 package otelmon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"go.opentelemetry.io/contrib/instrumentation/runtime"
 	"go.opentelemetry.io/otel/exporters/stdout/stdoutlog"
@@ -29,7 +31,8 @@ import (
 // start makes an SDK and leads the providers to it.
 func start(ctx context.Context, cfg Config, lead providers) (*SDK, error) {
 	vars := &env.Reader{}
-	cfg = cfg.checked(vars).defaults()
+	given := cfg.checked(vars)
+	cfg = given.defaults()
 	sdk := &SDK{
 		providers:       lead,
 		propagator:      newPropagator(vars),
@@ -43,13 +46,15 @@ func start(ctx context.Context, cfg Config, lead providers) (*SDK, error) {
 	}
 	if vars.Bool("OTEL_SDK_DISABLED") {
 		sdk.log.Info("start", "telemetry is off", "variable", "OTEL_SDK_DISABLED")
+		sdk.settings = settings(vars, func(string) string { return "no effect, because OTEL_SDK_DISABLED is true" })
 		return sdk, vars.Err()
 	}
+	given.record(vars)
 	to := cfg.destinations(vars)
-	sdk.startExporters(ctx, &cfg, to, vars)
+	sdk.startExporters(env.NewContext(ctx, vars), &cfg, to, vars)
 	path := cfg.metricsPath(vars, sdk)
 	res := cfg.newResource(ctx, vars, sdk.log, path)
-	sdk.serviceName = serviceName(res)
+	sdk.resource, sdk.serviceName = res, serviceName(res)
 	sdk.tracer = cfg.newTracerProvider(res, vars, sdk, to)
 	sdk.logger = cfg.newLoggerProvider(res, vars, sdk, to)
 	rules := cfg.rules(vars, sdk.log)
@@ -59,6 +64,7 @@ func start(ctx context.Context, cfg Config, lead providers) (*SDK, error) {
 	lead.tracer.Set(sdk.tracer)
 	lead.logger.Set(sdk.logger)
 	lead.meter.Set(sdk.meter, rules)
+	sdk.settings = settings(vars, unused)
 	for _, started := range cfg.OnStart {
 		started(sdk)
 	}
@@ -74,19 +80,19 @@ func (c Config) checked(vars *env.Reader) Config {
 	c.Readers = withoutNil(vars, "Readers", c.Readers, func(r sdkmetric.Reader) bool { return r == nil })
 	c.Views = withoutNil(vars, "Views", c.Views, func(v sdkmetric.View) bool { return v == nil })
 	if c.CardinalityLimit < 0 {
-		vars.Add(fmt.Errorf("Config.CardinalityLimit=%d: the default is used; accepted: a number above 0, or 0 for the default", c.CardinalityLimit))
+		vars.Refuse("Config.CardinalityLimit", fmt.Errorf("Config.CardinalityLimit=%d: the default is used; accepted: a number above 0, or 0 for the default", c.CardinalityLimit))
 	}
 	if c.ShutdownTimeout < 0 {
-		vars.Add(fmt.Errorf("Config.ShutdownTimeout=%v: the default is used; accepted: a duration above 0, or 0 for the default", c.ShutdownTimeout))
+		vars.Refuse("Config.ShutdownTimeout", fmt.Errorf("Config.ShutdownTimeout=%v: the default is used; accepted: a duration above 0, or 0 for the default", c.ShutdownTimeout))
 	}
 	if c.Rescue.SlowerThan < 0 {
-		vars.Add(fmt.Errorf("Config.Rescue.SlowerThan=%v: the default is used; accepted: a duration above 0, or 0 for the default", c.Rescue.SlowerThan))
+		vars.Refuse("OTELMON_RESCUE_SLOWER_THAN", fmt.Errorf("Config.Rescue.SlowerThan=%v: the default is used; accepted: a duration above 0, or 0 for the default", c.Rescue.SlowerThan))
 	}
 	if !(c.Rescue.PerSecond >= 0) {
-		vars.Add(fmt.Errorf("Config.Rescue.PerSecond=%v: the default is used; accepted: a number above 0, or 0 for the default", c.Rescue.PerSecond))
+		vars.Refuse("OTELMON_RESCUES_PER_SECOND", fmt.Errorf("Config.Rescue.PerSecond=%v: the default is used; accepted: a number above 0, or 0 for the default", c.Rescue.PerSecond))
 	}
 	if math.IsNaN(c.ForcedPerSecond) {
-		vars.Add(errors.New("Config.ForcedPerSecond=NaN: the default is used; accepted: a number, or 0 for the default"))
+		vars.Refuse("OTELMON_FORCED_PER_SECOND", errors.New("Config.ForcedPerSecond=NaN: the default is used; accepted: a number, or 0 for the default"))
 	}
 	if c.PushgatewayURL != "" && !c.underRun {
 		vars.Add(errors.New("Config.PushgatewayURL is used by Run alone; accepted: no value for Setup"))
@@ -110,30 +116,66 @@ func withoutNil[T any](vars *env.Reader, field string, list []T, isNil func(T) b
 type destinations struct{ traces, metrics, logs []string }
 
 func (c Config) destinations(vars *env.Reader) destinations {
-	return destinations{
-		traces:  vars.ListOf("OTEL_TRACES_EXPORTER", []string{"otlp"}, "otlp", "console", "none"),
-		metrics: vars.ListOf("OTEL_METRICS_EXPORTER", []string{"prometheus", "otlp"}, "prometheus", "otlp", "console", "none"),
-		logs:    vars.ListOf("OTEL_LOGS_EXPORTER", []string{"otlp"}, "otlp", "console", "none"),
+	scrape := switchedOff{"prometheus", map[string]bool{"Config.DisablePrometheus": c.DisablePrometheus}}
+	push := func(field string, disabled bool) switchedOff {
+		return switchedOff{"otlp", map[string]bool{"Config.DisableOTLP": c.DisableOTLP, field: disabled}}
 	}
+	return destinations{
+		traces: left(vars, "OTEL_TRACES_EXPORTER",
+			vars.ListOf("OTEL_TRACES_EXPORTER", []string{"otlp"}, "otlp", "console", "none"),
+			push("OTLP.DisableTraces", c.OTLP.DisableTraces)),
+		metrics: left(vars, "OTEL_METRICS_EXPORTER",
+			vars.ListOf("OTEL_METRICS_EXPORTER", []string{"prometheus", "otlp"}, "prometheus", "otlp", "console", "none"),
+			push("OTLP.DisableMetrics", c.OTLP.DisableMetrics), scrape),
+		logs: left(vars, "OTEL_LOGS_EXPORTER",
+			vars.ListOf("OTEL_LOGS_EXPORTER", []string{"otlp"}, "otlp", "console", "none"),
+			push("OTLP.DisableLogs", c.OTLP.DisableLogs)),
+	}
+}
+
+// switchedOff is an exporter that the fields which are true leave out.
+type switchedOff struct {
+	exporter string
+	fields   map[string]bool
+}
+
+// left returns the exporters in the variable's list that no field leaves out.
+func left(vars *env.Reader, name string, listed []string, off ...switchedOff) []string {
+	var fields []string
+	kept := slices.DeleteFunc(slices.Clone(listed), func(exporter string) bool {
+		before := len(fields)
+		for _, o := range off {
+			for field, disabled := range o.fields {
+				if disabled && o.exporter == exporter {
+					fields = append(fields, field)
+				}
+			}
+		}
+		return len(fields) > before
+	})
+	if len(fields) > 0 {
+		slices.Sort(fields)
+		vars.Field(name, strings.Join(fields, ", "), cmp.Or(strings.Join(kept, ","), "none"))
+	}
+	return kept
 }
 
 func (s *SDK) startExporters(ctx context.Context, c *Config, to destinations, vars *env.Reader) {
 	var err error
-	serve := !c.DisablePrometheus && slices.Contains(to.metrics, "prometheus")
+	serve := slices.Contains(to.metrics, "prometheus")
 	if !serve && len(c.Prometheus.Handlers) > 0 {
 		vars.Add(errors.New("Config.Prometheus.Handlers are not served, because the Prometheus exporter is off; accepted: one or the other"))
 		c.Prometheus.Handlers = nil
 	}
-	if serve || c.pushgateway(vars) != nil {
+	if pushed := c.pushgateway(vars) != nil; serve || pushed {
 		c.Prometheus.DisableListener = c.Prometheus.DisableListener || !serve
 		if s.prometheus, err = c.Prometheus.Start(ctx); err != nil {
 			vars.Add(err)
 		}
 	}
-	disabled := func(list []string) bool { return c.DisableOTLP || !slices.Contains(list, "otlp") }
-	c.OTLP.DisableTraces = c.OTLP.DisableTraces || disabled(to.traces)
-	c.OTLP.DisableMetrics = c.OTLP.DisableMetrics || disabled(to.metrics)
-	c.OTLP.DisableLogs = c.OTLP.DisableLogs || disabled(to.logs)
+	c.OTLP.DisableTraces = !slices.Contains(to.traces, "otlp")
+	c.OTLP.DisableMetrics = !slices.Contains(to.metrics, "otlp")
+	c.OTLP.DisableLogs = !slices.Contains(to.logs, "otlp")
 	if s.otlp, err = c.OTLP.Start(ctx); err != nil {
 		vars.Add(err)
 	}
@@ -141,24 +183,26 @@ func (s *SDK) startExporters(ctx context.Context, c *Config, to destinations, va
 
 // metricsPath decides which copy of the metrics Prometheus is to keep.
 func (c Config) metricsPath(vars *env.Reader, s *SDK) string {
-	const scrape, otlp = "scrape", "otlp"
+	const variable, scrape, otlp = "OTELMON_METRICS_PATH", "scrape", "otlp"
 	switch c.MetricsPath {
 	case scrape, otlp:
+		vars.Field(variable, "Config.MetricsPath", c.MetricsPath)
 		return c.MetricsPath
 	case "":
 	default:
-		vars.Add(fmt.Errorf("Config.MetricsPath=%q: unknown path; accepted: scrape or otlp", c.MetricsPath))
+		vars.Refuse(variable, fmt.Errorf("Config.MetricsPath=%q: unknown path; accepted: scrape or otlp", c.MetricsPath))
 	}
-	if path := vars.OneOf("OTELMON_METRICS_PATH", "", scrape, otlp); path != "" {
+	if path := vars.OneOf(variable, "", scrape, otlp); path != "" {
 		return path
 	}
+	path := scrape
 	switch pushed := s.otlp.Metrics != nil; {
 	case c.pushgateway(vars) != nil, !pushed:
-		return scrape
 	case c.underRun, s.prometheus == nil, s.prometheus.Loopback():
-		return otlp
+		path = otlp
 	}
-	return scrape
+	vars.Holds(variable, path, env.FromDefault)
+	return path
 }
 
 func (c Config) rules(vars *env.Reader, log *diag.Log) meter.Rules {
@@ -180,6 +224,7 @@ func (c Config) rules(vars *env.Reader, log *diag.Log) meter.Rules {
 	}
 	if err := rules.Validate(); err != nil {
 		vars.Add(err)
+		noteRules(vars, err)
 	}
 	return rules
 }
@@ -202,7 +247,9 @@ func (c Config) newMeterProvider(res *resource.Resource, vars *env.Reader, s *SD
 		if exporter, err := stdoutmetric.New(stdoutmetric.WithWriter(os.Stdout)); err != nil {
 			vars.Add(fmt.Errorf("starting the console metric exporter: %w", err))
 		} else {
-			readers = append(readers, sdkmetric.NewPeriodicReader(exporter))
+			readers = append(readers, sdkmetric.NewPeriodicReader(exporter,
+				sdkmetric.WithInterval(vars.Milliseconds("OTEL_METRIC_EXPORT_INTERVAL", time.Minute, 100*time.Millisecond)),
+				sdkmetric.WithTimeout(vars.Milliseconds("OTEL_METRIC_EXPORT_TIMEOUT", 30*time.Second, time.Millisecond))))
 		}
 	}
 	for _, reader := range readers {
@@ -239,18 +286,7 @@ func (c Config) newTracerProvider(res *resource.Resource, vars *env.Reader, s *S
 			options = append(options, sdktrace.WithSyncer(exporter))
 		}
 	}
-	provider := tracer.New(c.sampler(vars), c.limits(vars), options...)
-	if slices.ContainsFunc(c.SpanProcessors, needsRoute) {
-		provider.RequireRoute()
-	}
-	return provider
-}
-
-// needsRoute tells that a span processor wants the route of a request to be
-// known when its span is started.
-func needsRoute(processor sdktrace.SpanProcessor) bool {
-	p, ok := processor.(interface{ NeedsRoute() bool })
-	return ok && p.NeedsRoute()
+	return tracer.New(c.sampler(vars), c.limits(vars), options...)
 }
 
 func (c Config) newLoggerProvider(res *resource.Resource, vars *env.Reader, s *SDK, to destinations) *sdklog.LoggerProvider {

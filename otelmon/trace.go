@@ -1,7 +1,6 @@
 package otelmon
 
 import (
-	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -27,24 +26,52 @@ const (
 
 // sampler returns the field's, else the variables'.
 func (c Config) sampler(vars *env.Reader) sdktrace.Sampler {
-	if _, ok := c.Sampler.(headsample.RootSampler); ok {
-		return sampling.ParentBased(c.Sampler)
-	}
 	if c.Sampler != nil {
-		return c.Sampler
+		return c.ownSampler(vars)
 	}
-	name := cmp.Or(strings.ToLower(vars.String(samplerName)), "parentbased_always_on")
+	name := "parentbased_always_on"
+	if vars.IsSet(samplerName) {
+		name = strings.ToLower(vars.String(samplerName))
+	} else {
+		vars.Holds(samplerName, name, env.FromDefault)
+	}
 	if sampler := samplerWithArgument(name, vars); sampler != nil {
 		return sampler
 	}
 	if sampler := samplerWithoutArgument(name); sampler != nil {
-		if vars.String(samplerArgument) != "" {
+		if vars.IsSet(samplerArgument) {
 			reportArgument(vars, "not used by "+name, "no value with this sampler")
 		}
 		return sampler
 	}
 	vars.Report(samplerName, fmt.Sprintf("unknown sampler, %v %% of new traces are kept", 100*safeRatio))
+	vars.Holds(samplerName, fmt.Sprintf("parentbased_traceidratio of %v", safeRatio), env.FromDefault)
+	if vars.IsSet(samplerArgument) {
+		vars.Note(samplerArgument, "not read, because "+samplerName+" names no sampler")
+	}
 	return sdktrace.ParentBased(sdktrace.TraceIDRatioBased(safeRatio))
+}
+
+// ownSampler returns the field's sampler.
+func (c Config) ownSampler(vars *env.Reader) sdktrace.Sampler {
+	const field = "Config.Sampler"
+	sampler := c.Sampler
+	if _, ok := sampler.(headsample.RootSampler); ok {
+		sampler = sampling.ParentBased(sampler)
+	}
+	vars.Field(samplerName, field, description(sampler))
+	vars.Overridden(samplerArgument, field)
+	return sampler
+}
+
+// description falls back on the type, should the service's own code panic.
+func description(sampler sdktrace.Sampler) (text string) {
+	defer func() {
+		if recover() != nil {
+			text = fmt.Sprintf("%T", sampler)
+		}
+	}()
+	return sampler.Description()
 }
 
 func samplerWithArgument(name string, vars *env.Reader) sdktrace.Sampler {
@@ -81,17 +108,19 @@ func samplerWithoutArgument(name string) sdktrace.Sampler {
 // table of variables lists what each does.
 func reportArgument(vars *env.Reader, reason, accepted string) {
 	shown := env.Shown(samplerArgument, vars.String(samplerArgument))
-	vars.Add(fmt.Errorf("%s%s: %s; accepted: %s", samplerArgument, shown, reason, accepted))
+	vars.Refuse(samplerArgument, fmt.Errorf("%s%s: %s; accepted: %s", samplerArgument, shown, reason, accepted))
 }
 
 func samplerRatio(vars *env.Reader) float64 {
 	value := vars.String(samplerArgument)
 	if value == "" {
+		vars.Holds(samplerArgument, "1", env.FromDefault)
 		return 1
 	}
 	ratio, err := strconv.ParseFloat(value, 64)
 	if err != nil || !(ratio >= 0 && ratio <= 1) { // NaN is neither
 		reportArgument(vars, fmt.Sprintf("not a ratio, %v is used", safeRatio), "a ratio from 0 to 1")
+		vars.Holds(samplerArgument, fmt.Sprint(safeRatio), env.FromDefault)
 		return safeRatio
 	}
 	return ratio
@@ -102,12 +131,14 @@ func samplerRatio(vars *env.Reader) float64 {
 func samplerRate(vars *env.Reader, byDefault float64, sampler func(perSecond float64) sdktrace.Sampler) sdktrace.Sampler {
 	value := vars.String(samplerArgument)
 	if value == "" {
+		vars.Holds(samplerArgument, fmt.Sprint(byDefault), env.FromDefault)
 		return sampling.ParentBased(sampler(byDefault))
 	}
 	perSecond, err := strconv.ParseFloat(value, 64)
 	if err != nil || !(perSecond > 0 && perSecond <= mostPerSecond) { // NaN is neither
 		reportArgument(vars, fmt.Sprintf("not a number of traces a second in range, %v %% of new traces are kept", 100*safeRatio),
 			fmt.Sprintf("a number above 0, up to %d", mostPerSecond))
+		vars.Holds(samplerName, fmt.Sprintf("otelmon_ratio of %v", safeRatio), env.FromDefault)
 		return sampling.ParentBased(sampling.Ratio(safeRatio))
 	}
 	return sampling.ParentBased(sampler(perSecond))
@@ -141,6 +172,11 @@ func spanLimits(vars *env.Reader) sdktrace.SpanLimits {
 func attributeLimits(vars *env.Reader, prefix string) (count, length int) {
 	count = vars.Int("OTEL_ATTRIBUTE_COUNT_LIMIT", defaultCount, 0, mostCount)
 	length = vars.Int("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", unlimited, 0, mostLength)
+	for _, suffix := range []string{"_COUNT_LIMIT", "_VALUE_LENGTH_LIMIT"} {
+		if general := "OTEL_ATTRIBUTE" + suffix; vars.IsSet(general) && vars.IsSet(prefix+suffix) {
+			vars.Note(general, prefix+suffix+" wins")
+		}
+	}
 	return vars.Int(prefix+"_COUNT_LIMIT", count, 0, mostCount),
 		vars.Int(prefix+"_VALUE_LENGTH_LIMIT", length, 0, mostLength)
 }

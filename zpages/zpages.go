@@ -35,9 +35,7 @@ const path = "/zpages/"
 // error.
 //
 // Metrics are collected every 2 s while somebody looks at the page, else every
-// 10 s; callbacks of observable instruments are called as often. The HTTP
-// middleware looks a request's route up before it is handled, which is a second
-// look-up.
+// 10 s; callbacks of observable instruments are called as often.
 func Install(cfg *otelmon.Config) {
 	if cfg == nil || cfg.Prometheus.Handlers[path] != nil {
 		return

@@ -1,6 +1,6 @@
 // Otelmon is the command of the toolkit. Its subcommand proxy measures HTTP and
 // LLM APIs beside programs that cannot be changed; rules makes rules of
-// Prometheus from SLO files.
+// Prometheus from SLO files; doctor finds out why telemetry is not seen.
 package main
 
 import (
@@ -42,6 +42,7 @@ func commands() []command {
 	return []command{
 		{"proxy", "measure HTTP and LLM APIs beside a program that cannot be changed", runProxy},
 		{"rules", "make recording rules and alerts of Prometheus from SLO files", runRules},
+		{"doctor", "find out why telemetry is not seen, is there twice or is wrong", runDoctor},
 	}
 }
 

@@ -51,6 +51,8 @@ func TestHelpIsUpToDate(t *testing.T) {
 		"of the proxy, among its flags": {[]string{"proxy", "--listen", "nowhere", "--help"}, "testdata/proxy.txt"},
 		"of the rules":                  {[]string{"rules", "--help"}, "testdata/rules.txt"},
 		"of the rules, among its files": {[]string{"rules", "generate", "slo.yaml", "-h"}, "testdata/rules.txt"},
+		"of the doctor":                 {[]string{"doctor", "--help"}, "testdata/doctor.txt"},
+		"of the doctor, as Go has it":   {[]string{"doctor", "-h"}, "testdata/doctor.txt"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -85,9 +87,9 @@ func TestUnknownCommandsAreRefused(t *testing.T) {
 		args []string
 		want string
 	}{
-		"no command":            {nil, "otelmon: no command; accepted: proxy, rules; see otelmon --help\n"},
-		"a command of others":   {[]string{"porxy"}, "otelmon: unknown command \"porxy\"; accepted: proxy, rules; see otelmon --help\n"},
-		"a flag of the command": {[]string{"--listen", ":1"}, "otelmon: unknown command \"--listen\"; accepted: proxy, rules; see otelmon --help\n"},
+		"no command":            {nil, "otelmon: no command; accepted: proxy, rules, doctor; see otelmon --help\n"},
+		"a command of others":   {[]string{"porxy"}, "otelmon: unknown command \"porxy\"; accepted: proxy, rules, doctor; see otelmon --help\n"},
+		"a flag of the command": {[]string{"--listen", ":1"}, "otelmon: unknown command \"--listen\"; accepted: proxy, rules, doctor; see otelmon --help\n"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -16,13 +16,15 @@ import (
 	"unicode/utf8"
 )
 
-// Reader reads variables and collects what was wrong with them. The zero
-// value reads the process's environment. It is not safe for concurrent use.
+// Reader reads variables, collects what was wrong with them and records what
+// was made of them. The zero value reads the process's environment. It is not
+// safe for concurrent use.
 type Reader struct {
 	// Lookup replaces [os.LookupEnv].
 	Lookup func(name string) (value string, ok bool)
 
-	errs []error
+	errs     []error
+	settings map[string]*Setting
 }
 
 // Pair is one key and value of a list variable.
@@ -36,28 +38,29 @@ func (r *Reader) Err() error { return errors.Join(r.errs...) }
 // Report adds an error that names the variable, its value as [Shown] and what
 // is accepted.
 func (r *Reader) Report(name, reason string) {
-	value := r.String(name)
+	value := r.value(name)
 	if value != "" && Secret(name, value) {
 		reason = strings.ReplaceAll(reason, value, "it") // such as the path in an error of the system's
 	}
-	r.Add(fmt.Errorf("%s%s: %s; accepted: %s", name, Shown(name, value), reason, variables[name].Accepted))
+	r.Refuse(name, fmt.Errorf("%s%s: %s; accepted: %s", name, Shown(name, value), reason, variables[name].Accepted))
 }
 
 // Shown returns "=" and the value for an error about a variable or field. A
 // value that is [Secret] is left out.
 func Shown(name, value string) string {
 	if Secret(name, value) {
-		return " (value not shown)"
+		return " " + hidden
 	}
-	return "=" + strconv.Quote(truncate(value))
+	return "=" + strconv.Quote(truncate(value, 100))
 }
 
 // Secret reports whether a value may hold credentials: headers, URLs, anything
-// with an @, and endpoints with a query or fragment.
+// with an @, endpoints with a query or fragment, and keys where a path should be.
 func Secret(name, value string) bool {
 	name = strings.ToUpper(name)
 	endpoint := strings.HasSuffix(name, "ENDPOINT") && strings.ContainsAny(value, "?#")
-	return strings.HasSuffix(name, "_HEADERS") || strings.HasSuffix(name, "_URL") || endpoint || strings.Contains(value, "@")
+	return strings.HasSuffix(name, "_HEADERS") || strings.HasSuffix(name, "_URL") || endpoint ||
+		strings.Contains(value, "@") || strings.Contains(value, "-----BEGIN")
 }
 
 // Add collects an error that is not about a variable; nil is none. The same
@@ -72,15 +75,32 @@ func (r *Reader) Add(err error) {
 	}
 }
 
-// String returns the trimmed value, "" when the variable is unset: the
+// value returns the trimmed value, "" when the variable is unset: the
 // specification treats empty as unset.
-func (r *Reader) String(name string) string {
+func (r *Reader) value(name string) string {
 	lookup := r.Lookup
 	if lookup == nil {
 		lookup = os.LookupEnv
 	}
 	value, _ := lookup(name)
 	return strings.TrimSpace(value)
+}
+
+// IsSet reports whether a variable has a value, which it does not read.
+func (r *Reader) IsSet(name string) bool { return r.value(name) != "" }
+
+// String returns the trimmed value, "" when the variable is unset.
+func (r *Reader) String(name string) string {
+	value := r.value(name)
+	r.Holds(name, value, r.origin(name))
+	return value
+}
+
+func (r *Reader) origin(name string) string {
+	if r.IsSet(name) {
+		return FromEnvironment
+	}
+	return FromDefault
 }
 
 // Text returns the value with invalid UTF-8 replaced and reported, since one
@@ -95,70 +115,83 @@ func (r *Reader) Text(name string) string {
 
 // Bool returns true for "true" in any case, false for "false" and unset.
 func (r *Reader) Bool(name string) bool {
-	switch strings.ToLower(r.String(name)) {
-	case "true":
-		return true
-	case "", "false":
-		return false
+	value := strings.ToLower(r.value(name))
+	if value == "true" || value == "false" {
+		r.Holds(name, value, FromEnvironment)
+		return value == "true"
 	}
-	r.Report(name, "not a boolean, taken as false")
+	if value != "" {
+		r.Report(name, "not a boolean, taken as false")
+	}
+	r.Holds(name, "false", FromDefault)
 	return false
 }
 
 // Int returns the number, or fallback when the variable is unset or not a
-// number from least to most.
+// number from least to most. A fallback below zero is for no limit.
 func (r *Reader) Int(name string, fallback, least, most int) int {
-	value := r.String(name)
-	if value == "" {
-		return fallback
-	}
+	value := r.value(name)
 	n, err := strconv.Atoi(value)
-	if err != nil || n < least || n > most {
-		r.Report(name, fmt.Sprintf("not a number from %d to %d, %d is used", least, most, fallback))
-		return fallback
+	if err == nil && n >= least && n <= most {
+		r.Holds(name, strconv.Itoa(n), FromEnvironment)
+		return n
 	}
-	return n
+	if value != "" {
+		r.Report(name, fmt.Sprintf("not a number from %d to %d, %d is used", least, most, fallback))
+	}
+	shown := strconv.Itoa(fallback)
+	if fallback < 0 {
+		shown = "no limit"
+	}
+	r.Holds(name, shown, FromDefault)
+	return fallback
 }
 
 // Milliseconds returns the duration, or fallback when the variable is unset
 // or not a whole number of milliseconds from least to a day.
 func (r *Reader) Milliseconds(name string, fallback, least time.Duration) time.Duration {
 	const most = 24 * time.Hour
-	value := r.String(name)
-	if value == "" {
-		return fallback
-	}
+	value := r.value(name)
 	n, err := strconv.ParseInt(value, 10, 64)
-	if err != nil || n < least.Milliseconds() || n > most.Milliseconds() {
-		r.Report(name, fmt.Sprintf("not a whole number of milliseconds in range, %v is used", fallback))
-		return fallback
+	if err == nil && n >= least.Milliseconds() && n <= most.Milliseconds() {
+		d := time.Duration(n) * time.Millisecond
+		r.Holds(name, d.String(), FromEnvironment)
+		return d
 	}
-	return time.Duration(n) * time.Millisecond
+	if value != "" {
+		r.Report(name, fmt.Sprintf("not a whole number of milliseconds in range, %v is used", fallback))
+	}
+	r.Holds(name, fallback.String(), FromDefault)
+	return fallback
 }
 
 // OneOf returns the value in lower case, or fallback when the variable is
-// unset or not among the accepted values.
+// unset or not among the accepted values. With an empty fallback the caller
+// decides, and calls [Reader.Holds].
 func (r *Reader) OneOf(name, fallback string, accepted ...string) string {
-	value := strings.ToLower(r.String(name))
-	if value == "" {
-		return fallback
+	value := strings.ToLower(r.value(name))
+	if slices.Contains(accepted, value) {
+		r.Holds(name, value, FromEnvironment)
+		return value
 	}
-	if !slices.Contains(accepted, value) {
+	if value != "" {
 		reason := "unknown value"
 		if fallback != "" {
 			reason += fmt.Sprintf(", %q is used", fallback)
 		}
 		r.Report(name, reason)
-		return fallback
 	}
-	return value
+	if fallback != "" {
+		r.Holds(name, fallback, FromDefault)
+	}
+	return fallback
 }
 
 // ListOf returns the comma-separated values in lower case without repeats, or
 // fallback when none of them is accepted. Unknown values are left out.
 func (r *Reader) ListOf(name string, fallback []string, accepted ...string) []string {
 	var values []string
-	for i, value := range split(strings.ToLower(r.String(name))) {
+	for i, value := range split(strings.ToLower(r.value(name))) {
 		value = strings.TrimSpace(value)
 		switch {
 		case slices.Contains(values, value):
@@ -168,9 +201,11 @@ func (r *Reader) ListOf(name string, fallback []string, accepted ...string) []st
 			values = append(values, value)
 		}
 	}
+	origin := FromEnvironment
 	if len(values) == 0 {
-		return fallback
+		values, origin = fallback, FromDefault
 	}
+	r.Holds(name, strings.Join(values, ","), origin)
 	return values
 }
 
@@ -180,7 +215,7 @@ func (r *Reader) ListOf(name string, fallback []string, accepted ...string) []st
 // member was malformed.
 func (r *Reader) Pairs(name string) (pairs []Pair, ok bool) {
 	ok = true
-	for i, member := range split(r.String(name)) {
+	for i, member := range split(r.value(name)) {
 		pair, problem := parsePair(member)
 		if problem != "" {
 			r.Report(name, fmt.Sprintf("member %d %s", i+1, problem))
@@ -196,7 +231,16 @@ func (r *Reader) Pairs(name string) (pairs []Pair, ok bool) {
 		}
 		pairs = append(pairs, pair)
 	}
+	r.Holds(name, joined(pairs), r.origin(name))
 	return pairs, ok
+}
+
+func joined(pairs []Pair) string {
+	members := make([]string, len(pairs))
+	for i, pair := range pairs {
+		members[i] = pair.Key + "=" + pair.Value
+	}
+	return strings.Join(members, ",")
 }
 
 func split(list string) []string {
@@ -225,8 +269,7 @@ func parsePair(member string) (pair Pair, problem string) {
 }
 
 // truncate bounds what a mistaken value can add to an error.
-func truncate(value string) string {
-	const most = 100
+func truncate(value string, most int) string {
 	if len(value) <= most {
 		return value
 	}

@@ -23,6 +23,38 @@ func Variables() []Variable {
 	})
 }
 
+// shownByDefault are the variables that are worth showing although nobody set
+// them.
+var shownByDefault = []string{
+	"OTEL_SDK_DISABLED",
+	"OTEL_SERVICE_NAME",
+	"OTEL_RESOURCE_ATTRIBUTES",
+	"OTEL_PROPAGATORS",
+	"OTEL_TRACES_EXPORTER",
+	"OTEL_METRICS_EXPORTER",
+	"OTEL_LOGS_EXPORTER",
+	"OTEL_TRACES_SAMPLER",
+	"OTEL_TRACES_SAMPLER_ARG",
+	"OTEL_METRIC_EXPORT_INTERVAL",
+	"OTEL_EXPORTER_OTLP_ENDPOINT",
+	"OTEL_EXPORTER_OTLP_PROTOCOL",
+	"OTEL_EXPORTER_OTLP_INSECURE",
+	"OTEL_EXPORTER_OTLP_HEADERS",
+	"OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
+	"OTEL_EXPORTER_PROMETHEUS_HOST",
+	"OTEL_EXPORTER_PROMETHEUS_PORT",
+	"OTELMON_PROMETHEUS_WEB_CONFIG_FILE",
+	"OTELMON_METRICS_DISABLED",
+	"OTELMON_METRICS_PATH",
+	"OTELMON_OTLP_QUEUE_BYTES",
+	"OTELMON_RESCUES_PER_SECOND",
+	"OTELMON_RESCUE_SLOWER_THAN",
+	"OTELMON_FORCED_PER_SECOND",
+}
+
+// theGeneral is the default of a signal's own variable.
+const theGeneral = "the general variable"
+
 // signals are the infixes of the per-signal OTLP variables.
 var signals = []string{"TRACES", "METRICS", "LOGS"}
 
@@ -71,7 +103,7 @@ func otlp() []Variable {
 			perSignal := Variable{
 				Name:     strings.Replace(v.Name, "OTLP_", "OTLP_"+signal+"_", 1),
 				Accepted: v.Accepted,
-				Default:  "the general variable",
+				Default:  theGeneral,
 				Meaning:  "The same for " + strings.ToLower(signal) + " alone.",
 			}
 			if strings.HasSuffix(v.Name, "_ENDPOINT") {

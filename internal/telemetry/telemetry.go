@@ -68,6 +68,9 @@ const (
 	CPUMode = semconv.CPUModeKey
 )
 
+// Goroutines is the metric of the OpenTelemetry instrumentation of the runtime.
+const Goroutines = "go.goroutine.count"
+
 // Keys that a log line gets from the span it was written in, as the
 // OpenTelemetry specification names them for non-OTLP log formats.
 const (
@@ -209,6 +212,9 @@ const (
 	MetricName = attribute.Key("otelmon.metric.name")
 	// MetricScope is the instrumentation scope of a callback.
 	MetricScope = attribute.Key("otelmon.metric.scope")
+	// MetricOverflow is the one attribute of the series that stands for all
+	// beyond an instrument's limit.
+	MetricOverflow = attribute.Key("otel.metric.overflow")
 )
 
 // Values of ErrorType for telemetry that is lost on its way to a Collector; a

@@ -44,7 +44,6 @@ type Provider struct {
 	all            bool // it begins every trace
 	byRoute        bool // it tells routes apart
 	byHeader       bool // it looks at headers
-	routed         bool // a span processor tells routes apart
 	forced         *bucket.Bucket
 	rescues, slows *bucket.Bucket
 	slowerThan     time.Duration
@@ -149,11 +148,7 @@ func isFinal(attributes []attribute.KeyValue) bool {
 }
 
 // NeedsRoute implements [headsample.Decider].
-func (p *Provider) NeedsRoute() bool { return p.byRoute || p.routed }
-
-// RequireRoute makes NeedsRoute true whatever the sampler is, for a span
-// processor that tells routes apart. Call it before the Provider is used.
-func (p *Provider) RequireRoute() { p.routed = true }
+func (p *Provider) NeedsRoute() bool { return p.byRoute }
 
 // Rescue implements [headsample.Decider]. About half of the rescues at most are
 // of requests that are merely slow, so that those that fail find room.

@@ -2,7 +2,7 @@
 
 import { byId, el, empty, setAttribute, setHidden, setText } from './dom.js';
 import { age, bytes, count, duration, plain, plural, rate, share } from './format.js';
-import { Chart, redraw } from './charts.js';
+import { binarySteps, Chart, redraw, wholeSteps } from './charts.js';
 import { Heatmap } from './heatmap.js';
 import { Points } from './points.js';
 import { Routes, routeName, showFailed } from './tables.js';
@@ -137,12 +137,12 @@ function showFact(id, value) {
 // --- Overview ---
 
 const figures = [
-  { name: 'Requests', of: (r) => r.rate, format: rate, column: 'rate', color: 'rate', note: (r) => plural(r.requests, 'request') },
-  { name: 'Error share', of: (r) => r.share, format: share, column: 'errors', color: 'bad', least: 0.01, note: (r) => `${count(r.errors)} failed`, bad: (r) => r.errors > 0 },
+  { name: 'Requests', of: (r) => r.rate, format: rate, column: 'rate', color: 'rate', note: (r) => plural(r.requests, 'request') + (r.streams > 0 ? `, ${plural(r.streams, 'stream')}` : '') },
+  { name: 'Error share', of: (r) => r.share, format: share, column: 'errors', color: 'bad', least: 0.01, note: (r) => `${count(r.errors)} failed`, bad: (r) => r.share >= 0.01 },
   { name: 'P50', of: (r) => r.p50, format: duration, column: 'p50', color: 'p50', note: () => 'half are faster' },
   { name: 'P95', of: (r) => r.p95, format: duration, column: 'p95', color: 'p95', note: () => '1 in 20 is slower' },
   { name: 'P99', of: (r) => r.p99, format: duration, column: 'p99', color: 'p99', note: () => '1 in 100 is slower' },
-  { name: 'In flight', of: (r) => r.in_flight, format: count, column: 'in_flight', color: 'flight', least: 2, note: (r) => (r.streams > 0 ? `and ${plural(r.streams, 'open stream')}` : 'now') },
+  { name: 'In flight', of: (r) => r.in_flight, format: count, column: 'in_flight', color: 'flight', least: 2, note: () => 'now' },
 ];
 
 function makeFigure(figure) {
@@ -153,7 +153,7 @@ function makeFigure(figure) {
   const card = el('div', { class: 'card figure' }, el('h3', {}, figure.name), el('p', {}, value, ' ', unit), note, box);
   byId('figures').append(card);
   const { name, color, least, format } = figure;
-  const chart = new Chart(box, { title: name, series: [{ name, color, fill: true }], format, least, height: 34, bare: true });
+  const chart = new Chart(box, { title: name, series: [{ name: '', color, fill: true }], format, least, height: 34, bare: true });
   return { ...figure, card, value, unit, noteNode: note, chart };
 }
 
@@ -177,11 +177,11 @@ function makeCharts() {
   return {
     rate: new Chart(box('charts'), { title: 'Requests', format: rate, least: 1, series: [{ name: 'all', color: 'rate', fill: true }, { name: 'failed', color: 'bad', fill: true, dash: [5, 3] }] }),
     latency: new Chart(box('charts'), { title: 'Latency', format: duration, least: 0.001, series: [seconds('p50'), seconds('p95', [6, 3]), seconds('p99')] }),
-    flight: new Chart(box('charts'), { title: 'In flight', format: count, least: 4, series: [{ name: 'all routes', color: 'flight', fill: true }] }),
+    flight: new Chart(box('charts'), { title: 'In flight', format: count, least: 4, steps: wholeSteps, series: [{ name: 'all routes', color: 'flight', fill: true }] }),
     cpu: new Chart(box('runtime-charts'), { title: 'CPU', format: share, least: 0.05, height: 110, series: [{ name: 'of one core', color: 'rate', fill: true }] }),
-    memory: new Chart(box('runtime-charts'), { title: 'Memory', format: bytes, least: 2 ** 20, height: 110, series: [{ name: 'resident', color: 'flight', fill: true }] }),
-    goroutines: new Chart(box('runtime-charts'), { title: 'Goroutines', format: count, least: 4, height: 110, series: [{ name: 'now', color: 'p95', fill: true }] }),
-    queued: new Chart(box('runtime-charts'), { title: 'Export queue', format: count, least: 4, height: 110, series: [{ name: 'waiting', color: 'p50', fill: true }] }),
+    memory: new Chart(box('runtime-charts'), { title: 'Memory', format: bytes, least: 2 ** 20, steps: binarySteps, height: 110, series: [{ name: 'resident', color: 'flight', fill: true }] }),
+    goroutines: new Chart(box('runtime-charts'), { title: 'Goroutines', format: count, least: 4, steps: wholeSteps, height: 110, series: [{ name: 'now', color: 'p95', fill: true }] }),
+    queued: new Chart(box('runtime-charts'), { title: 'Export queue', format: count, least: 4, steps: wholeSteps, height: 110, series: [{ name: 'waiting', color: 'p50', fill: true }] }),
     llm: new Chart(byId('llm-chart'), { title: 'LLM operations', format: rate, height: 26, bare: true, series: [{ name: 'operations', color: 'rate', fill: true }] }),
   };
 }
@@ -223,8 +223,15 @@ function showWelcome() {
     'curl http://localhost:8080/\nhttp.ListenAndServe("localhost:8080", middleware.Handler(mux, middleware.Config{}))');
 }
 
+// shownFrom is where the charts begin: they grow into the window while the service
+// is young.
+function shownFrom() {
+  return Math.max(end - chosen.window, Math.min(end - windows[0], points.x[0] ?? end));
+}
+
 function showAll() {
-  const range = [end - chosen.window, end];
+  const range = [shownFrom(), end];
+  setHidden(byId('main'), false);
   showHeader();
   showWelcome();
   showOverview(range);

@@ -20,6 +20,9 @@ export function color(name) {
 
 const drawn = new Set();
 
+// onTheme has chart drawn again when the theme changes.
+export const onTheme = (chart) => drawn.add(chart);
+
 // redraw draws all charts again, after the theme has changed.
 export function redraw() {
   colors.clear();
@@ -32,10 +35,11 @@ export function watchSize(box, resize) {
     if (entry.contentRect.width > 0) resize(Math.floor(entry.contentRect.width));
   });
   observer.observe(box);
-  return observer;
 }
 
-export const onTheme = (chart) => drawn.add(chart);
+// Steps of an axis, for what comes in whole numbers and for bytes.
+export const wholeSteps = Array.from({ length: 10 }, (_, i) => [1, 2, 5].map((n) => n * 10 ** i)).flat();
+export const binarySteps = Array.from({ length: 40 }, (_, i) => 2 ** (i + 10));
 
 const latest = (column) => column.findLast((v) => v !== null) ?? null;
 
@@ -44,16 +48,15 @@ const latest = (column) => column.findLast((v) => v !== null) ?? null;
 export class Chart {
   #plot;
   #box;
-  #observer;
   #options;
   #legend;
   #range = [0, 1];
   #data;
 
-  // options: title, series, format, height, least (of the axis), bare (neither
-  // axes nor legend).
+  // options: title, series, format; height; least, the top of the axis while all
+  // is below it; steps of the axis; bare, with neither axes nor legend.
   constructor(parent, options) {
-    this.#options = { height: 168, least: 0, bare: false, ...options };
+    this.#options = { height: 172, bare: false, ...options };
     this.#data = [[], ...options.series.map(() => [])];
     this.#box = el('div', { class: 'plot', role: 'img', 'aria-label': options.title });
     this.#box.style.height = `${this.#options.height}px`;
@@ -61,7 +64,7 @@ export class Chart {
     if (!this.#options.bare) this.#heading(parent);
     parent.append(this.#box);
     this.#plot = new uPlot(this.#plotOptions(), this.#data, this.#box);
-    this.#observer = watchSize(this.#box, (width) => this.#plot.setSize({ width, height: this.#options.height }));
+    watchSize(this.#box, (width) => this.#plot.setSize({ width, height: this.#options.height }));
     drawn.add(this);
   }
 
@@ -85,12 +88,6 @@ export class Chart {
     this.#plot.redraw(false);
   }
 
-  destroy() {
-    drawn.delete(this);
-    this.#observer.disconnect();
-    this.#plot.destroy();
-  }
-
   #tell(index) {
     if (this.#options.bare) return;
     const x = index === null ? undefined : this.#data[0][index];
@@ -108,11 +105,11 @@ export class Chart {
       if (seen.length === 0) return `${name} ${none}`;
       return `${name} now ${format(seen.at(-1))}, between ${format(Math.min(...seen))} and ${format(Math.max(...seen))}`;
     });
-    setAttribute(this.#box, 'aria-label', `${title}: ${texts.join('; ')}`);
+    setAttribute(this.#box, 'aria-label', `${title}: ${texts.map((text) => text.trim()).join('; ')}`);
   }
 
   #plotOptions() {
-    const { series, bare, height, least } = this.#options;
+    const { series, bare, height, least = 0 } = this.#options;
     return {
       width: 100,
       height,
@@ -127,12 +124,12 @@ export class Chart {
   }
 
   #axes() {
-    const { format } = this.#options;
+    const { format, steps } = this.#options;
     const look = { stroke: () => color('muted'), font: '11px system-ui, sans-serif', ticks: { show: false }, grid: { stroke: () => color('grid'), width: 1 } };
     const withSeconds = () => this.#range[1] - this.#range[0] <= 120;
     return [
-      { ...look, size: 24, space: 70, incrs: [15, 30, 60, 120, 300], grid: { show: false }, values: (_, splits) => splits.map((s) => clock(s, withSeconds())) },
-      { ...look, size: 62, space: 34, gap: 4, values: (_, splits) => splits.map(format) },
+      { ...look, size: 22, gap: 5, space: 70, incrs: [15, 30, 60, 120, 300], grid: { show: false }, values: (_, splits) => splits.map((s) => clock(s, withSeconds())) },
+      { ...look, size: 62, space: 34, gap: 4, ...(steps && { incrs: steps }), values: (_, splits) => splits.map(format) },
     ];
   }
 }

@@ -76,6 +76,11 @@ export function clock(seconds, withSeconds) {
   return new Date(seconds * 1000).toLocaleTimeString('en-GB', withSeconds ? undefined : { hour: '2-digit', minute: '2-digit' });
 }
 
+// date is the local date and time, in the order of ISO 8601.
+export function date(seconds) {
+  return new Date(seconds * 1000).toLocaleString('sv');
+}
+
 export function plural(n, one, many = `${one}s`) {
   return `${count(n)} ${n === 1 ? one : many}`;
 }

@@ -5,7 +5,7 @@ import { clock, count, duration, none, share } from './format.js';
 import { color, onTheme, watchSize } from './charts.js';
 
 const steps = 6; // colours, --heat-1 to --heat-6
-const height = 190;
+const height = 204;
 const left = 62;
 const bottom = 22;
 
@@ -30,12 +30,13 @@ export class Heatmap {
     box.addEventListener('pointerleave', () => { this.#tip.hidden = true; });
   }
 
-  // show takes the heatmap of an answer that arrived at the time `to`.
+  // show takes the heatmap of an answer that arrived at the time `to`; its ages
+  // are those of the beginnings of the columns.
   show([from, to], { bounds, age, every, counts }) {
-    const columns = age.map((a, i) => ({ end: to - a, counts: counts[i] })).filter(({ end }) => end > from);
+    const columns = age.map((a, i) => ({ start: to - a, end: Math.min(to, to - a + every), counts: counts[i] })).filter(({ end }) => end > from);
     const sums = Array.from({ length: bounds.length + 1 }, (_, k) => columns.reduce((sum, c) => sum + c.counts[k], 0));
     const most = Math.max(0, ...columns.map((c) => Math.max(...c.counts)));
-    this.#view = { from, to, every, bounds, columns, sums, most, ...shown(sums) };
+    this.#view = { from, to, bounds, columns, sums, most, ...shown(sums) };
     this.redraw();
     this.#describe();
   }
@@ -43,9 +44,10 @@ export class Heatmap {
   redraw() {
     if (!this.#view || this.#width === 0) return;
     const context = this.#prepared();
+    this.#drawScale();
+    if (this.#view.most === 0) return this.#drawNothing(context);
     this.#drawCells(context);
     this.#drawAxes(context);
-    this.#drawScale();
   }
 
   #prepared() {
@@ -59,11 +61,18 @@ export class Heatmap {
     return context;
   }
 
+  #drawNothing(context) {
+    context.font = '12px system-ui, sans-serif';
+    context.fillStyle = color('muted');
+    context.textAlign = 'center';
+    context.fillText('No requests in this window', this.#width / 2, height / 2);
+  }
+
   #drawCells(context) {
-    const { columns, first, last, most, every } = this.#view;
+    const { columns, first, last, most } = this.#view;
     const rowHeight = this.#rowHeight();
-    for (const { end, counts } of columns) {
-      const x = Math.max(left, this.#x(end - every));
+    for (const { start, end, counts } of columns) {
+      const x = Math.max(left, this.#x(start));
       const width = this.#x(end) - x;
       for (let k = first; k <= last; k++) {
         if (counts[k] === 0) continue;
@@ -79,7 +88,7 @@ export class Heatmap {
     context.fillStyle = color('muted');
     context.textAlign = 'right';
     context.textBaseline = 'middle';
-    const skip = Math.ceil(13 / this.#rowHeight());
+    const skip = Math.ceil(16 / this.#rowHeight());
     for (let k = first; k <= last; k += skip) {
       if (k < bounds.length) context.fillText(duration(bounds[k]), left - 6, Math.max(6, this.#y(k)));
     }
@@ -119,14 +128,14 @@ export class Heatmap {
   }
 
   #point(event) {
-    const { columns, every, bounds, first, last } = this.#view ?? { columns: [] };
+    const { columns, bounds, first, last } = this.#view ?? { columns: [] };
     const { left: boxLeft, top } = this.#box.getBoundingClientRect();
     const [x, y] = [event.clientX - boxLeft, event.clientY - top];
-    const column = columns.find(({ end }) => x > this.#x(end - every) && x <= this.#x(end));
+    const column = columns.find(({ start, end }) => x > this.#x(start) && x <= this.#x(end));
     const k = last - Math.floor(y / this.#rowHeight());
-    this.#tip.hidden = !column || x < left || k < first || k > last;
+    this.#tip.hidden = !column || this.#view.most === 0 || x < left || k < first || k > last;
     if (this.#tip.hidden) return;
-    setText(this.#tip, `${clock(column.end - every, true)} · ${range(bounds, k)} · ${count(column.counts[k])} of ${count(column.counts.reduce((a, b) => a + b, 0))}`);
+    setText(this.#tip, `${clock(column.start, true)} · ${range(bounds, k)} · ${count(column.counts[k])} of ${count(column.counts.reduce((a, b) => a + b, 0))}`);
     this.#tip.style.top = `${Math.max(0, y - 34)}px`;
     this.#tip.style.left = `${Math.max(0, Math.min(x - 80, this.#width - this.#tip.offsetWidth))}px`;
   }

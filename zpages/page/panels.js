@@ -2,7 +2,7 @@
 // sampling, cardinality, runtime, identity and configuration.
 
 import { byId, el, empty, keyed, setAttribute, setHidden, setText, setWidth } from './dom.js';
-import { age, bytes, count, duration, money, none, plain, plural, quantity, rate, share } from './format.js';
+import { age, bytes, count, date, duration, money, none, plain, plural, quantity, rate, share } from './format.js';
 import { routeName } from './tables.js';
 
 const sum = (numbers) => Object.values(numbers).reduce((a, b) => a + b, 0);
@@ -23,7 +23,10 @@ export function showAttention(answer) {
 }
 
 function pushProblems({ pushes }) {
-  const down = pushes.filter(isDown).map((p) => ({ at: '#exporters', text: `${plain(p.signal, 20)} do not reach ${plain(p.address, 100)} for ${age(p.since)}` }));
+  const down = Object.entries(Object.groupBy(pushes.filter(isDown), (p) => p.address)).map(([address, group]) => ({
+    at: '#exporters',
+    text: `${group.map((p) => plain(p.signal, 20)).join(', ')} do not reach ${plain(address, 100)} for ${age(Math.max(...group.map((p) => p.since)))}`,
+  }));
   const lost = pushes.filter((p) => sum(p.lost) > 0).map((p) => ({ at: '#exporters', text: `${things(sum(p.lost), p.signal)} lost: ${reasons(p.lost)}` }));
   return [...down, ...lost];
 }
@@ -68,7 +71,7 @@ function updateModel(row, m) {
   setText(operations, count(m.operations));
   setText(success, m.operations > 0 ? share(1 - m.errors / m.operations) : none);
   setAttribute(success, 'title', reasons(m.outcomes));
-  success.classList.toggle('bad', m.errors > 0);
+  success.classList.toggle('bad', m.errors >= 0.01 * m.operations && m.errors > 0);
   setText(perSecond, rate(m.rate));
   setText(took, `${duration(m.p50)} / ${duration(m.p99)}`);
   setText(first, `${duration(m.first_token_p50)} / ${duration(m.first_token_p99)}`);
@@ -218,7 +221,8 @@ export function showCardinality({ cardinality: { limit, instruments } }) {
   if (!body.firstChild) body.append(el('ol', { class: 'bars' }), el('div'));
   const [list, advice] = body.children;
   setText(byId('cardinality-note'), limit > 0 ? `series of an instrument, ${count(limit)} at most` : 'series of an instrument');
-  keyed(list, instruments, (i) => i.name, makeBar, (item, i) => {
+  const listed = instruments.filter((i, at) => at < 12 || i.overflow);
+  keyed(list, listed, (i) => i.name, makeBar, (item, i) => {
     updateBar(item, `${plain(i.name)}`, i.overflow ? `${count(i.series)} overflows` : count(i.series), limit > 0 ? i.series / limit : 0);
     item.classList.toggle('bad', i.overflow);
     setAttribute(item.firstChild, 'title', `${plain(i.name)}: ${plain(i.kind, 40)} in ${plain(i.unit, 40) || '1'}`);
@@ -232,7 +236,7 @@ export function showCardinality({ cardinality: { limit, instruments } }) {
 
 export function showRuntime(values) {
   keyed(byId('runtime-values'), values, (v) => `${v.name} ${v.attributes ?? ''}`, (v) => el('div', {}, el('dt', {}, plain(v.name, 80), el('span', { class: 'note' }, v.attributes ? ` ${plain(v.attributes.replace(/^.*\./, ''), 60)}` : '')), el('dd')),
-    (pair, v) => setText(pair.lastChild, quantity(v.value, v.unit)));
+    (pair, v) => setText(pair.lastChild, v.name.endsWith('start_time') ? date(v.value) : quantity(v.value, v.unit)));
 }
 
 export function showIdentity(facts) {

@@ -1,7 +1,7 @@
 // The table of routes: sorted, filtered, and one of them selected.
 
 import { byId, el, empty, keyed, setAttribute, setHidden, setText, setWidth } from './dom.js';
-import { count, duration, none, plain, rate, share } from './format.js';
+import { count, duration, none, plain, plural, rate, share } from './format.js';
 
 const drawnAtFirst = 50;
 
@@ -9,7 +9,7 @@ const columns = [
   { name: 'Route', of: (r) => r.key, ascending: true },
   { name: 'Requests', of: (r) => r.requests, format: count, bar: true },
   { name: 'Rate', of: (r) => r.rate, format: rate },
-  { name: 'Errors', of: (r) => r.share, format: share, bad: (r) => r.errors > 0 },
+  { name: 'Errors', of: (r) => r.share, format: share, bad: (r) => r.share >= 0.01 },
   { name: 'P50', of: (r) => r.p50, format: duration },
   { name: 'P95', of: (r) => r.p95, format: duration },
   { name: 'P99', of: (r) => r.p99, format: duration, bar: true },
@@ -40,11 +40,10 @@ export class Routes {
     this.#filter.addEventListener('input', () => this.#draw());
   }
 
-  show({ routes, others, window, llm }, selected) {
+  show({ routes, others, window }, selected) {
     this.#routes = routes;
     this.#selected = selected;
     setText(byId('routes-note'), routesNote(routes, others, window));
-    this.#advise(llm);
     this.#draw();
   }
 
@@ -68,6 +67,8 @@ export class Routes {
     keyed(byId('routes-rows'), drawn, (r) => r.key, () => this.#make(), (row, r) => this.#update(row, r, most));
     const more = byId('routes-all');
     setHidden(more, found.length <= drawnAtFirst);
+    setHidden(byId('routes-rows').parentElement, found.length === 0);
+    this.#advise();
     setText(more, this.#all ? `Show the first ${drawnAtFirst}` : `Show all ${count(found.length)}`);
   }
 
@@ -80,13 +81,12 @@ export class Routes {
   #make() {
     const name = el('button', { type: 'button', class: 'route' }, el('span', { class: 'method' }), el('span', { class: 'path' }), el('span', { class: 'badge', hidden: true }));
     const cells = columns.slice(1).map(({ bar }) => el('td', { class: 'num' }, el('span'), ...(bar ? [el('i', { class: 'bar', 'aria-hidden': 'true' })] : [])));
-    const row = el('tr', { on: { click: () => this.#onSelect(row.key === this.#selected ? '' : row.key) } }, el('th', { scope: 'row' }, name), ...cells);
+    const row = el('tr', { on: { click: () => selecting() || this.#onSelect(row.key === this.#selected ? '' : row.key) } }, el('th', { scope: 'row' }, name), ...cells);
     return row;
   }
 
   #update(row, r, most) {
     row.key = r.key;
-    setAttribute(row, 'aria-selected', null);
     row.classList.toggle('selected', r.key === this.#selected);
     const [button] = row.firstChild.children;
     const [method, path] = routeName(r);
@@ -96,23 +96,28 @@ export class Routes {
     setAttribute(button, 'aria-pressed', r.key === this.#selected);
     setAttribute(button, 'title', `${method} ${path}`.trim());
     setHidden(badge, !r.streams);
-    setText(badge, r.streams ? `${count(r.streams)} open streams` : '');
+    setText(badge, r.streams === r.requests ? 'streams' : plural(r.streams, 'stream'));
     columns.slice(1).forEach((column, i) => updateCell(row.children[i + 1], column, r, most[i + 1]));
   }
 
-  #advise(llm) {
+  #advise() {
     const box = byId('routes-advice');
     const allOther = this.#routes.length > 0 && this.#routes.every(({ route }) => route === '_OTHER' || route === '');
     if (allOther) {
       empty(box, 'No route has a name', 'The router is not known to the middleware: something stands between them, or it is not http.ServeMux. Say which one it is:',
         'middleware.Handler(handler, middleware.Config{Mux: mux})\n// another router: Config.Route, or middleware.SetRoute in its own middleware');
     } else if (this.#routes.length === 0) {
-      empty(box, llm.length > 0 ? 'No requests are served here' : 'No requests in this window', 'Routes are listed as soon as one is asked for.');
+      empty(box, 'No requests in this window', 'Routes are listed as soon as one is asked for.');
+    } else if (this.#found().length === 0) {
+      empty(box, 'No route has these words');
     } else {
       empty(box, '');
     }
   }
 }
+
+// selecting reports whether a click ends a selection of text, to be copied.
+export const selecting = () => getSelection().type === 'Range';
 
 function updateCell(cell, column, r, most) {
   const value = column.of(r);
@@ -138,8 +143,9 @@ function routesNote(routes, others, window) {
 export function showFailed({ errors, routes, window, total }, onSelect) {
   const most = Math.max(1, ...errors.map((e) => e.count));
   setText(byId('failed-note'), `within ${window / 60} min`);
-  if (errors.length === 0) empty(byId('failed'), total.requests > 0 ? 'No errors' : 'No requests yet', total.requests > 0 ? 'Every request in this window was answered well.' : '');
-  else empty(byId('failed'), '');
+  if (errors.length > 0) empty(byId('failed-empty'), '');
+  else if (total.requests === 0) empty(byId('failed-empty'), 'No requests in this window');
+  else empty(byId('failed-empty'), 'No errors', 'Every request in this window was answered well.');
   keyed(byId('failed'), errors, (e) => JSON.stringify([e.type, e.route, e.status]), makeFailed, (item, e) => {
     item.select = routes.some(({ key }) => key === e.route) ? () => onSelect(e.route) : () => {};
     const [type, route, n] = item.firstChild.children;

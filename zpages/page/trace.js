@@ -2,6 +2,7 @@
 
 import { byId, el, empty, keyed, setAttribute, setHidden, setText, setWidth } from './dom.js';
 import { age, count, duration, lines, none, plain, plural } from './format.js';
+import { selecting } from './tables.js';
 
 const kinds = [
   { key: 'errors', name: 'Errors', none: ['No errors', 'None of the latest requests that were traced has failed.'] },
@@ -62,7 +63,7 @@ export class Recent {
   }
 
   #make() {
-    const row = el('tr', { on: { click: () => this.#onOpen(row.traceId) } },
+    const row = el('tr', { on: { click: () => selecting() || this.#onOpen(row.traceId) } },
       el('th', { scope: 'row' }, el('button', { type: 'button', class: 'route' }, el('span', { class: 'path' }))),
       el('td', { class: 'num' }), el('td', {}, el('span', { class: 'status' })), el('td', { class: 'what' }, el('span', { class: 'clip' }), el('span', { class: 'badge', hidden: true }, 'rescued')),
       el('td', { class: 'num' }, el('span'), el('i', { class: 'bar', 'aria-hidden': 'true' })), el('td', { class: 'num' }));
@@ -146,7 +147,7 @@ export class TraceDialog {
     setHidden(byId('trace-message'), true);
     setHidden(byId('trace-body'), false);
     const marks = [0, 0.25, 0.5, 0.75].map((share) => el('span', {}, duration(trace.duration * share)));
-    byId('trace-ruler').replaceChildren(...marks, el('span', {}, duration(trace.duration)));
+    byId('trace-ruler').replaceChildren(...marks);
     byId('trace-spans').replaceChildren();
     byId('trace-spans').rowsByKey = undefined;
     this.#selected = trace.spans.find(worthLooking) ?? root ?? null;
@@ -157,7 +158,7 @@ export class TraceDialog {
   #drawSpans() {
     const { spans } = this.#trace;
     const drawn = this.#all ? spans : spans.slice(0, drawnAtFirst);
-    keyed(byId('trace-spans'), drawn, (s) => s.id, (s) => this.#makeSpan(s), (row, s) =>
+    keyed(byId('trace-spans'), drawn, (s) => s, (s) => this.#makeSpan(s), (row, s) =>
       setAttribute(row.firstChild, 'aria-pressed', s === this.#selected));
     setHidden(byId('trace-all'), drawn.length === spans.length);
     setText(byId('trace-all'), `Show all ${count(spans.length)} spans`);
@@ -170,20 +171,16 @@ export class TraceDialog {
     const whole = this.#trace.duration || 1;
     const failed = status === 'error';
     const label = el('span', { class: 'span-name' }, el('span', { class: 'kind' }, plain(kind, 12)), el('span', { class: 'path' }, plain(name, 200)), ...(failed ? [el('b', { class: 'bad' }, 'error')] : []));
-    label.style.paddingInlineStart = `${Math.min(depth, deepest) * 14}px`;
+    label.style.paddingInlineStart = `min(${Math.min(depth, deepest) * 14}px, 45%)`;
     const bar = el('i', { class: 'span-bar', dataset: { kind: plain(kind, 12), status } });
     const from = Math.min(1, Math.max(0, start / whole));
     bar.style.insetInlineStart = `${(from * 100).toFixed(3)}%`;
     setWidth(bar, Math.min(1 - from, span.duration / whole));
-    const took = el('span', { class: 'took' }, duration(span.duration));
-    if (from > 0.7) took.style.insetInlineEnd = `calc(${((1 - from) * 100).toFixed(3)}% + 6px)`;
-    else took.style.insetInlineStart = `calc(${(Math.min(1, from + span.duration / whole) * 100).toFixed(3)}% + 6px)`;
-    if (from + span.duration / whole > 0.8 && from <= 0.7) took.classList.add('inside');
     return el('li', {}, el('button', {
       type: 'button',
       'aria-label': `${plain(name, 200)}, ${plain(kind, 12)}, starts after ${duration(start)}, takes ${duration(span.duration)}${failed ? ', error' : ''}`,
       on: { click: () => { this.#selected = span; this.#drawSpans(); } },
-    }, label, el('span', { class: 'lane' }, bar, took)));
+    }, label, el('span', { class: 'lane' }, bar), el('span', { class: 'took' }, duration(span.duration))));
   }
 
   #arrow(event) {
@@ -231,7 +228,7 @@ function details(span) {
 }
 
 function attributes(list) {
-  return el('dl', { class: 'pairs' }, ...list.flatMap(({ name, value }) => [el('dt', {}, plain(name, 200)), el('dd', {}, plain(value, 5000))]));
+  return el('dl', { class: 'pairs' }, ...list.map(({ name, value }) => el('div', {}, el('dt', {}, plain(name, 200)), el('dd', {}, plain(value, 5000)))));
 }
 
 function eventDetails({ name, at, attributes: list }) {

@@ -109,7 +109,7 @@ type ErrorCount struct {
 	Type   string `json:"type"`
 	Route  string `json:"route"` // the key of a Row
 	Count  uint64 `json:"count"`
-	Status int64  `json:"status"` // 0 for none
+	Status Number `json:"status"`
 }
 
 // Model is what was asked of one model of an LLM API since the start.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"math"
 	"net/http"
-	"net/http/httptest"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -49,8 +48,24 @@ func (s *service) tracer() trace.Tracer { return s.provider.Tracer("shop") }
 func (s *service) get(t testing.TB, path string) {
 	t.Helper()
 	defer func() { _ = recover() }()
-	s.handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
+	s.handler.ServeHTTP(discard{}, newRequest(t, http.MethodGet, path))
 }
+
+func newRequest(t testing.TB, method, url string) *http.Request {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// discard is a ResponseWriter.
+type discard struct{}
+
+func (discard) Header() http.Header         { return http.Header{} }
+func (discard) Write(p []byte) (int, error) { return len(p), nil }
+func (discard) WriteHeader(int)             {}
 
 // run starts a span, calls the function in it, if any, and ends it.
 func (s *service) run(ctx context.Context, name string, inside func(context.Context, trace.Span), options ...trace.SpanStartOption) {

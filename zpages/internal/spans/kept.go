@@ -27,13 +27,13 @@ const (
 	classes = iota
 )
 
-// judge decides about the trace of a local root that has just ended. If another
-// root of it was kept, the row becomes that of this one, unless that was worse:
-// this one is around the other, or newer.
+// judge decides about the trace of a local root that has just ended. If it is kept
+// for another root already, the row becomes that of this one if this is worse, or as
+// bad and no leftover of the other: it is around that, or newer.
 func (s *Store) judge(r *record, root *span) {
 	c, now := r.classOf(root), time.Now()
 	switch {
-	case c > slow && c >= r.class:
+	case c > slow && (c > r.class || c == r.class && root.entry):
 		s.keep(r, c, root, now)
 	case r.class == slow && root.duration() > r.duration,
 		r.class == unremarkable && s.isSlow(root, now):

@@ -33,10 +33,10 @@ func (s *service) counted(t *testing.T) map[metrics.Route]int64 {
 		if m.Name != telemetry.ServerDuration {
 			continue
 		}
-		for _, p := range m.Data.(metricdata.Histogram[float64]).DataPoints { //nolint:forcetypeassert // a test
+		for _, p := range m.Data.(metricdata.Histogram[float64]).DataPoints {
 			method, _ := p.Attributes.Value(telemetry.HTTPMethod)
 			route, _ := p.Attributes.Value(telemetry.HTTPRoute)
-			counted[metrics.Route{Method: method.AsString(), Route: route.AsString()}] += int64(p.Count) //nolint:gosec // few
+			counted[metrics.Route{Method: method.AsString(), Route: route.AsString()}] += int64(p.Count)
 		}
 	}
 	return counted
@@ -67,11 +67,7 @@ func TestRoutesAreThoseOfTheMetrics(t *testing.T) {
 			s = newService(sampler, router(&s))
 			for _, method := range []string{"GET", "POST", "QUERY", "BREW"} {
 				for _, url := range []string{"/items/1", "http://shop.example/items/2", "/late", "/fails", "/nowhere"} {
-					r, err := http.NewRequestWithContext(t.Context(), method, url, nil)
-					if err != nil {
-						t.Fatal(err)
-					}
-					s.handler.ServeHTTP(discard{}, r)
+					s.handler.ServeHTTP(discard{}, newRequest(t, method, url))
 				}
 			}
 			want := map[metrics.Route]metrics.Traced{}
@@ -96,12 +92,6 @@ func TestRoutesAreThoseOfTheMetrics(t *testing.T) {
 	}
 }
 
-type discard struct{}
-
-func (discard) Header() http.Header         { return http.Header{} }
-func (discard) Write(p []byte) (int, error) { return len(p), nil }
-func (discard) WriteHeader(int)             {}
-
 func TestRequestsInFlight(t *testing.T) {
 	t.Parallel()
 	var s *service
@@ -123,8 +113,7 @@ func TestRequestsInFlight(t *testing.T) {
 
 func TestRoutesAreBounded(t *testing.T) {
 	t.Parallel()
-	var s *service
-	s = newService(sdktrace.AlwaysSample(), http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	s := newService(sdktrace.AlwaysSample(), http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		trace.SpanFromContext(r.Context()).SetAttributes(telemetry.HTTPRoute.String(r.URL.Path))
 	}))
 	for i := range 3000 {

@@ -1,6 +1,7 @@
 package spans
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -30,6 +31,7 @@ const (
 // which changes none of them once the span has ended, until detach.
 type span struct {
 	id, parent trace.SpanID
+	entry      bool // it has no parent in this process
 	name       string
 	scope      string
 	kind       trace.SpanKind
@@ -45,9 +47,11 @@ type span struct {
 
 // newSpan returns the span, cut to size if it is too big.
 func newSpan(ended sdktrace.ReadOnlySpan) span {
+	parent := ended.Parent()
 	s := span{
 		id:         ended.SpanContext().SpanID(),
-		parent:     ended.Parent().SpanID(),
+		parent:     parent.SpanID(),
+		entry:      !parent.IsValid() || parent.IsRemote(),
 		name:       ended.Name(),
 		scope:      ended.InstrumentationScope().Name,
 		kind:       ended.SpanKind(),
@@ -152,8 +156,7 @@ func (s *span) attributesWithin(room *int, attributes []attribute.KeyValue) []at
 func (s *span) eventsWithin(room *int) []sdktrace.Event {
 	copies := make([]sdktrace.Event, len(s.events))
 	first := len(copies)
-	for i := len(s.events) - 1; i >= 0; i-- {
-		e := s.events[i]
+	for _, e := range slices.Backward(s.events) {
 		e.Name = cut(e.Name, maxText)
 		if eventBytes+len(e.Name) > *room {
 			s.dropped++

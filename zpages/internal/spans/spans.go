@@ -100,15 +100,14 @@ func (s *Store) OnStart(ctx context.Context, started sdktrace.ReadWriteSpan) {
 
 // OnEnd implements [sdktrace.SpanProcessor].
 func (s *Store) OnEnd(ended sdktrace.ReadOnlySpan) {
-	sc, parent := ended.SpanContext(), ended.Parent()
-	added := newSpan(ended)
+	sc, added := ended.SpanContext(), newSpan(ended)
 	if added.kind == trace.SpanKindServer {
 		s.requests.end(&added, sc.IsSampled())
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := s.records[sc.TraceID()]
-	root := r.close(sc.SpanID()) || !parent.IsValid() || parent.IsRemote()
+	root := r.close(added.id) || added.entry
 	switch {
 	case s.closed, r == nil && !root:
 		return
@@ -137,9 +136,11 @@ func (r *record) close(id trace.SpanID) bool {
 }
 
 func (s *Store) begin(id trace.TraceID) *record {
-	r := &record{}
+	var r *record
 	if last := len(s.free) - 1; last >= 0 {
 		r, s.free = s.free[last], s.free[:last]
+	} else {
+		r = &record{}
 	}
 	r.id = id
 	r.inFlight = s.flight.PushBack(r)

@@ -37,7 +37,7 @@ func TestRequestsThatAreKept(t *testing.T) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	})
 	mux.HandleFunc("/panic", func(_ http.ResponseWriter, r *http.Request) {
-		call(r, "query", func(context.Context, trace.Span) { panic("no such table") }) //nolint:forbidigo // as a service may
+		call(r, "query", func(context.Context, trace.Span) { panic("no such table") })
 	})
 	mux.HandleFunc("/retried", func(_ http.ResponseWriter, r *http.Request) { call(r, "query", fail("deadlock")) })
 	mux.HandleFunc("/llm", func(_ http.ResponseWriter, r *http.Request) {
@@ -58,8 +58,10 @@ func TestRequestsThatAreKept(t *testing.T) {
 		"a panic is none of the errors":              {"/panic", "panics", spans.Row{Name: "GET /panic", Route: "/panic", Status: status(500), Error: "no such table", Spans: 2}},
 		"an error that was handled is none":          {"/retried", "slow", spans.Row{Name: "GET /retried", Route: "/retried", Status: status(200), Spans: 2}},
 		"a failed call of an LLM is one in any case": {"/llm", "errors", spans.Row{Name: "GET /llm", Route: "/llm", Status: status(200), Error: "chat deepseek-chat: too many requests", Spans: 2}},
-		"an unmatched request has the metrics' route": {"/favicon.ico", "slow",
-			spans.Row{Name: "GET", Route: "_OTHER", Status: status(404), Spans: 1}},
+		"an unmatched request has the metrics' route": {
+			"/favicon.ico", "slow",
+			spans.Row{Name: "GET", Route: "_OTHER", Status: status(404), Spans: 1},
+		},
 	}
 	for name, tt := range tests {
 		synctest.Test(t, func(t *testing.T) {
@@ -98,7 +100,7 @@ func TestRootsThatAreNoRequests(t *testing.T) {
 		"a job that panics": {
 			func(s *service, ctx context.Context) {
 				defer func() { _ = recover() }()
-				s.run(ctx, "job", func(context.Context, trace.Span) { panic("at the disco") }) //nolint:forbidigo // as a service may
+				s.run(ctx, "job", func(context.Context, trace.Span) { panic("at the disco") })
 			},
 			map[string][]string{"panics": {"job"}},
 		},
@@ -117,6 +119,16 @@ func TestRootsThatAreNoRequests(t *testing.T) {
 				s.run(ctx, "mail", fail("no such address"))
 			},
 			map[string][]string{"errors": {"mail"}},
+		},
+		"what a job leaves running does not take its row": {
+			func(s *service, ctx context.Context) {
+				s.run(ctx, "job", func(inside context.Context, span trace.Span) {
+					ctx = inside
+					fail("no")(ctx, span)
+				})
+				s.run(ctx, "mail", fail("no such address"))
+			},
+			map[string][]string{"errors": {"job"}},
 		},
 		"what calls itself is one trace, with the root around": {
 			func(s *service, ctx context.Context) {
@@ -319,6 +331,32 @@ func TestHostileSizes(t *testing.T) {
 	}
 	if stack := root.Events[0].Attributes[1].Value; len(stack) < 32<<10-4 || !strings.HasSuffix(stack, "…") {
 		t.Errorf("the stack has %d bytes, want 32 KiB", len(stack))
+	}
+}
+
+func TestLargeTracesPushOutTheOldest(t *testing.T) {
+	t.Parallel()
+	s := newService(sdktrace.AlwaysSample(), nil)
+	text := strings.Repeat("x", 4096)
+	for i := range 50 {
+		s.run(t.Context(), fmt.Sprintf("job %d", i), func(ctx context.Context, span trace.Span) {
+			for range 30 {
+				s.run(ctx, "child", fail(text))
+			}
+			fail("no")(ctx, span)
+		})
+	}
+	rows, bytes := s.View(time.Now()).Errors, 0
+	for i, row := range rows {
+		if want := fmt.Sprintf("job %d", 49-i); row.Name != want {
+			t.Errorf("got %s, want %s", row.Name, want)
+		}
+		for _, span := range s.drawn(t, row).Spans {
+			bytes += sizeOf(t, span)
+		}
+	}
+	if bytes > 6<<20 || bytes < 5<<20 || len(rows) == 50 {
+		t.Errorf("%d traces have texts of %d bytes, want 5 to 6 MiB", len(rows), bytes)
 	}
 }
 

@@ -1,0 +1,269 @@
+package e2e_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+
+	"github.com/otelmon/toolkit/e2e/harness"
+	"github.com/otelmon/toolkit/exporters"
+	"github.com/otelmon/toolkit/internal/quantile"
+	"github.com/otelmon/toolkit/middleware"
+	"github.com/otelmon/toolkit/otelmon"
+	"github.com/otelmon/toolkit/zpages"
+)
+
+// hostileRoute is one that a page must not take for its own.
+const hostileRoute = "/<script>window.hostile=true</script>"
+
+// watchedService is a service with a live page, in this process.
+type watchedService struct {
+	sdk    *otelmon.SDK
+	server *httptest.Server
+}
+
+// startWatched starts a service whose page listens on address.
+func startWatched(t *testing.T, address string) *watchedService {
+	t.Helper()
+	cfg := otelmon.Config{
+		ServiceName:    "watched",
+		Prometheus:     exporters.Prometheus{Address: address},
+		DisableOTLP:    true,
+		DisableGlobals: true,
+		Logger:         slog.New(slog.DiscardHandler),
+	}
+	zpages.Install(&cfg)
+	sdk, err := otelmon.Setup(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /orders/{id}", func(_ http.ResponseWriter, r *http.Request) {
+		_, span := sdk.TracerProvider().Tracer("orders").Start(r.Context(), "reading the order")
+		defer span.End()
+		ms, _ := strconv.Atoi(r.PathValue("id"))
+		<-time.After(time.Duration(ms) * time.Millisecond)
+	})
+	mux.HandleFunc("GET /fail", func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "out of stock", http.StatusInternalServerError)
+	})
+	mux.HandleFunc("GET /panic", func(http.ResponseWriter, *http.Request) { panic("out of order") })
+	mux.HandleFunc("GET "+hostileRoute, func(http.ResponseWriter, *http.Request) {})
+	server := httptest.NewUnstartedServer(middleware.Handler(mux, middleware.Config{
+		TracerProvider: sdk.TracerProvider(), MeterProvider: sdk.MeterProvider(), Propagator: sdk.Propagator(),
+	}))
+	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // the panic
+	server.Start()
+	return &watchedService{sdk, server}
+}
+
+func (s *watchedService) stop(t *testing.T) {
+	t.Helper()
+	s.server.Close()
+	if err := s.sdk.Shutdown(context.WithoutCancel(t.Context())); err != nil {
+		t.Error(err)
+	}
+}
+
+// visit sends a request, whatever becomes of it.
+func (s *watchedService) visit(t *testing.T, path string) {
+	t.Helper()
+	if response, err := s.server.Client().Get(s.server.URL + path); err == nil {
+		response.Body.Close()
+	}
+}
+
+// serveAll answers some of everything but what fails.
+func (s *watchedService) serveAll(t *testing.T) {
+	t.Helper()
+	for i := range 60 {
+		s.visit(t, fmt.Sprintf("/orders/%d", i))
+	}
+	s.visit(t, strings.NewReplacer("<", "%3C", ">", "%3E").Replace(hostileRoute))
+}
+
+// scrapedP99 is what histogram_quantile says of the route's buckets.
+func (s *watchedService) scrapedP99(t *testing.T, route string) float64 {
+	t.Helper()
+	page, err := harness.Get(s.sdk.MetricsURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(strings.NewReader(string(page)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range families["http_server_request_duration_seconds"].GetMetric() {
+		for _, label := range m.GetLabel() {
+			if label.GetName() != "http_route" || label.GetValue() != route {
+				continue
+			}
+			var bounds []float64
+			var counts []uint64
+			before := uint64(0)
+			for _, b := range m.GetHistogram().GetBucket() {
+				if !math.IsInf(b.GetUpperBound(), 1) {
+					bounds = append(bounds, b.GetUpperBound())
+				}
+				counts = append(counts, b.GetCumulativeCount()-before)
+				before = b.GetCumulativeCount()
+			}
+			return quantile.Of(0.99, bounds, counts)
+		}
+	}
+	t.Fatalf("the scrape has no %s", route)
+	return 0
+}
+
+// evaluate returns what an expression is in the page.
+func evaluate[T any](t *testing.T, b *harness.Browser, expression string) T {
+	t.Helper()
+	value, err := chromedp.Run(b.Context, chromedp.Evaluate[T](expression))
+	if err != nil {
+		t.Fatalf("%s: %v", expression, err)
+	}
+	return value
+}
+
+// eventually waits until an expression is true in the page.
+func eventually(t *testing.T, b *harness.Browser, within time.Duration, expression string) {
+	t.Helper()
+	harness.Eventually(t, within, expression, func() error {
+		if evaluate[bool](t, b, "Boolean("+expression+")") {
+			return nil
+		}
+		return fmt.Errorf("it is not so; the page says %q", evaluate[string](t, b, "document.querySelector('#banner').textContent + document.querySelector('#main').innerText.slice(0, 2000)"))
+	})
+}
+
+// cell is an expression for the text in a column of a route's row.
+func cell(route string, column int) string {
+	return fmt.Sprintf(`[...document.querySelectorAll('#routes-rows tr')].find((r) => r.querySelector('.path').textContent === %q)?.children[%d].textContent`, route, column)
+}
+
+// seconds reads a duration as the page shows it.
+func seconds(t *testing.T, text string) float64 {
+	t.Helper()
+	number, unit, _ := strings.Cut(strings.TrimSpace(strings.ReplaceAll(text, "\u00a0", " ")), " ")
+	value, err := strconv.ParseFloat(number, 64)
+	factor, known := map[string]float64{"µs": 1e-6, "ms": 1e-3, "s": 1}[unit]
+	if err != nil || !known {
+		t.Fatalf("%q is no duration", text)
+	}
+	return value * factor
+}
+
+// Not parallel: it waits for what is to appear within some seconds.
+func TestLivePage(t *testing.T) {
+	b := harness.StartBrowser(t)
+	s := startWatched(t, "127.0.0.1:0")
+	t.Cleanup(func() { s.stop(t) })
+	s.serveAll(t)
+	url := zpages.URL(s.sdk)
+	b.Do(t, chromedp.EmulateViewport(1440, 1200), chromedp.Navigate(url+"#window=900"), chromedp.WaitVisible(chromedp.CSS("#routes-rows tr")))
+
+	const requests, p99 = 1, 6 // columns of the table
+	eventually(t, b, 20*time.Second, cell("/orders/{id}", requests)+" === '60'")
+	t.Run("P99 is that of the scrape, but for rounding", func(t *testing.T) {
+		shown := seconds(t, evaluate[string](t, b, cell("/orders/{id}", p99)))
+		if want := s.scrapedP99(t, "/orders/{id}"); math.Abs(shown-want) > want/200 {
+			t.Errorf("got %v s, want %v s", shown, want)
+		}
+	})
+	t.Run("a route that looks like a script is text", func(t *testing.T) {
+		eventually(t, b, 5*time.Second, cell(hostileRoute, requests)+" === '1'")
+		if evaluate[bool](t, b, "'hostile' in window") {
+			t.Error("it ran")
+		}
+	})
+	t.Run("a 500 appears within 5 s, and its trace opens", func(t *testing.T) {
+		s.visit(t, "/fail")
+		const row = `[...document.querySelectorAll('#traces-rows tr')].find((r) => r.querySelector('.path').textContent === 'GET /fail')`
+		eventually(t, b, 5*time.Second, row)
+		evaluate[any](t, b, row+".querySelector('button').focus()")
+		b.Do(t, chromedp.KeyEvent("\r"), chromedp.WaitVisible(chromedp.CSS("#trace-spans li")))
+		eventually(t, b, 5*time.Second, `document.querySelector('#trace-span').innerText.includes('http.response.status_code')`)
+		keep(t, b, "trace")
+		b.Do(t, chromedp.KeyEvent("\x1b"))
+		eventually(t, b, 5*time.Second, "!document.querySelector('#trace').open && document.activeElement === "+row+".querySelector('button')")
+	})
+	t.Run("a panic tells its stack", func(t *testing.T) {
+		s.visit(t, "/panic")
+		eventually(t, b, 10*time.Second, `document.querySelector('#traces-panics b').textContent === '1'`)
+		b.Do(t, chromedp.Click(chromedp.CSS("#traces-panics")), chromedp.Click(chromedp.CSS("#traces-rows button")), chromedp.WaitVisible(chromedp.CSS("#trace-spans li")))
+		eventually(t, b, 5*time.Second, `document.querySelector('#trace-span').innerText.includes('zpages_test.go')`)
+		b.Do(t, chromedp.Click(chromedp.CSS("#trace-close")))
+	})
+	t.Run("columns sort by keyboard", func(t *testing.T) {
+		const header = "document.querySelectorAll('#routes-head th')[6]"
+		evaluate[any](t, b, header+".querySelector('button').focus()")
+		b.Do(t, chromedp.KeyEvent("\r"))
+		eventually(t, b, 5*time.Second, header+".getAttribute('aria-sort') === 'descending'")
+	})
+	t.Run("a phone does not scroll sideways", func(t *testing.T) {
+		for _, scheme := range []string{"light", "dark"} {
+			evaluate[any](t, b, fmt.Sprintf("document.documentElement.dataset.theme = %q", scheme))
+			keep(t, b, "wide-"+scheme)
+			b.Do(t, chromedp.EmulateViewport(360, 800))
+			eventually(t, b, 10*time.Second, "document.scrollingElement.scrollWidth <= 360")
+			keep(t, b, "narrow-"+scheme)
+			b.Do(t, chromedp.EmulateViewport(1440, 1200))
+		}
+	})
+	t.Run("nothing was complained about or asked for elsewhere", func(t *testing.T) {
+		if problems := b.Problems(); len(problems) > 0 {
+			t.Errorf("the console says %q", problems)
+		}
+		if foreign := b.Foreign(strings.TrimSuffix(s.sdk.MetricsURL(), "/metrics") + "/"); len(foreign) > 0 {
+			t.Errorf("requests to %q", foreign)
+		}
+	})
+}
+
+// keep writes a picture of the page into the folder OTELMON_SCREENSHOTS, if that
+// is set.
+func keep(t *testing.T, b *harness.Browser, name string) {
+	t.Helper()
+	folder := os.Getenv("OTELMON_SCREENSHOTS")
+	if folder == "" {
+		return
+	}
+	picture, err := chromedp.Run(b.Context, chromedp.FullScreenshot(100))
+	if err == nil {
+		err = os.WriteFile(filepath.Join(folder, name+".png"), picture, 0o600)
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// A page that is open notices that its service ends, and goes on with the next
+// one.
+func TestLivePageOutlivesItsService(t *testing.T) {
+	b := harness.StartBrowser(t)
+	address := harness.FreeAddress(t)
+	first := startWatched(t, address)
+	first.serveAll(t)
+	b.Do(t, chromedp.Navigate(zpages.URL(first.sdk)), chromedp.WaitVisible(chromedp.CSS("#routes-rows tr")))
+	first.stop(t)
+	eventually(t, b, 30*time.Second, "!document.querySelector('#banner').hidden")
+
+	second := startWatched(t, address)
+	t.Cleanup(func() { second.stop(t) })
+	second.visit(t, "/fail")
+	eventually(t, b, 30*time.Second, "document.querySelector('#banner').hidden && "+cell("/fail", 1)+" === '1' && "+cell("/orders/{id}", 1)+" === undefined")
+}

@@ -1,0 +1,231 @@
+package metrics
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+
+	"github.com/otelmon/toolkit/internal/telemetry"
+)
+
+const (
+	maxRoutes = 256  // routes with a place
+	maxKnown  = 2048 // routes whose counters are known
+)
+
+// routes are the requests of the service by route. A route has a history of its
+// own while it has a place; the requests of those without are added up in others.
+//
+// A route with requests takes a place as long as one is free, and gives it up
+// after 15 minutes without requests. When none is free, the routes with most
+// requests since the last collection take the places of those with fewest in 15
+// minutes, if they have more in that short time than those in all of it. The
+// history of who gives up a place goes to others. So a busy route keeps its
+// place, and a row never loses requests.
+type routes struct {
+	layout layout // nil until the first request that is no stream
+	known  map[Route]*route
+	rest   route // all beyond maxKnown, and beyond the limit of the instrument
+	total  history
+	others history
+
+	placed   int
+	crowded  bool // known had no room for a route of the last collection
+	refused  bool // and of the one being read
+	traced   bool // spans tell of requests in flight and of those sampled
+	failures counts[failure]
+}
+
+type route struct {
+	Route
+
+	before, now tally // counted until the last collection, and until the one being read
+	inFlight    int
+	active      time.Duration // when there were requests, by the clock
+	history     *history      // nil without a place
+}
+
+// failure is a way to fail of a route.
+type failure struct {
+	Route
+
+	kind   string
+	status int64 // 0 for none
+}
+
+func (r Route) key() string { return strings.TrimSpace(r.Method + " " + r.Route) }
+
+// read takes what a collection says, which settle ends.
+func (rs *routes) read(r readings, traced map[Route]Traced) {
+	for attributes, h := range r.histograms(telemetry.ServerDuration) {
+		if rs.layout == nil {
+			rs.layout = layoutOf(telemetry.ServerDuration, h)
+		}
+		now := rs.count(attributes, h.count)
+		rs.layout.add(now.buckets[:], h)
+	}
+	for attributes, h := range r.histograms(telemetry.ServerStreamDuration) {
+		now := rs.count(attributes, h.count)
+		now.streams += h.count
+	}
+	rs.traced = traced != nil
+	rs.rest.inFlight = 0
+	for _, r := range rs.known {
+		r.inFlight = 0
+	}
+	for key, t := range traced {
+		r := rs.get(key)
+		r.now.sampled += uint64(max(t.Sampled, 0))
+		r.now.rescued += uint64(max(t.Rescued, 0))
+		r.inFlight += max(t.InFlight, 0)
+	}
+}
+
+// count counts the requests of a series and returns the tally they belong to.
+func (rs *routes) count(attributes *attribute.Set, n uint64) *tally {
+	if isOverflow(attributes) {
+		rs.rest.now.requests += n
+		return &rs.rest.now
+	}
+	r := rs.get(Route{text(attributes, telemetry.HTTPMethod), text(attributes, telemetry.HTTPRoute)})
+	r.now.requests += n
+	if kind := text(attributes, telemetry.ErrorType); kind != "" {
+		status, _ := attributes.Value(telemetry.HTTPStatusCode)
+		r.now.errors += n
+		rs.failures.add(failure{r.Route, kind, status.AsInt64()}, n)
+	}
+	return &r.now
+}
+
+// get returns the route, which is known from now on if there is room. While there
+// was none at the last collection, a route that is not known may be an old one,
+// and stays with the rest.
+func (rs *routes) get(key Route) *route {
+	key = Route{cut(key.Method), cmp.Or(cut(key.Route), telemetry.Other)}
+	if r, ok := rs.known[key]; ok {
+		return r
+	}
+	if rs.crowded || len(rs.known) >= maxKnown {
+		rs.refused = true
+		return &rs.rest
+	}
+	r := &route{Route: key}
+	rs.known[key] = r
+	return r
+}
+
+// settle ends the collection at a time of the clock and returns what was added.
+func (rs *routes) settle(place int, at time.Duration) (added tally) {
+	rs.failures.settle(place)
+	rs.crowded, rs.refused = rs.refused, false
+	var waiting []*route
+	for key, r := range rs.known {
+		switch {
+		case r.busy():
+			r.active = at
+		case at-r.active > kept:
+			rs.giveUp(r)
+			if r.now == (tally{}) { // the collection does not have it
+				delete(rs.known, key)
+			}
+		}
+		if r.history == nil && r.busy() {
+			waiting = append(waiting, r)
+		} else {
+			rs.record(r, place, &added)
+		}
+	}
+	slices.SortFunc(waiting, func(a, b *route) int {
+		return cmp.Or(cmp.Compare(b.grown(), a.grown()), cmp.Compare(a.key(), b.key()))
+	})
+	room := true
+	for _, r := range waiting {
+		room = room && rs.takePlace(r)
+		rs.record(r, place, &added)
+	}
+	rs.recordRest(place, &added)
+	return added
+}
+
+// record adds to the histories, and to sum, what was added to the route.
+func (rs *routes) record(r *route, place int, sum *tally) {
+	added, _ := r.now.since(&r.before)
+	r.before, r.now = r.now, tally{}
+	rs.total.add(place, &added)
+	if r.history != nil {
+		r.history.add(place, &added)
+	} else {
+		rs.others.add(place, &added)
+	}
+	sum.add(&added)
+}
+
+// recordRest records the rest. When it is less than before, nobody knows what was
+// added, since routes come and go in it.
+func (rs *routes) recordRest(place int, sum *tally) {
+	if _, ok := rs.rest.now.since(&rs.rest.before); !ok {
+		rs.rest.before = rs.rest.now
+	}
+	rs.record(&rs.rest, place, sum)
+}
+
+// takePlace reports whether there was a place for the route.
+func (rs *routes) takePlace(r *route) bool {
+	if rs.placed == maxRoutes {
+		fewest, requests := rs.leastBusy()
+		if r.grown() <= requests {
+			return false
+		}
+		rs.giveUp(fewest)
+	}
+	r.history = &history{}
+	rs.placed++
+	return true
+}
+
+func (rs *routes) giveUp(r *route) {
+	if r.history != nil {
+		rs.others.merge(r.history)
+		r.history = nil
+		rs.placed--
+	}
+}
+
+// leastBusy returns the route with fewest requests of those with a place.
+func (rs *routes) leastBusy() (found *route, requests uint64) {
+	for _, r := range rs.known {
+		if r.history == nil {
+			continue
+		}
+		if n := r.history.requests(); found == nil || n < requests {
+			found, requests = r, n
+		}
+	}
+	return found, requests
+}
+
+// forget empties the slots at a place.
+func (rs *routes) forget(place int) {
+	rs.failures.forget(place)
+	rs.total[place], rs.others[place] = cell{}, cell{}
+	for _, r := range rs.known {
+		if r.history != nil {
+			r.history[place] = cell{}
+		}
+	}
+}
+
+// busy tells whether the route has requests, in flight or since the last
+// collection.
+func (r *route) busy() bool { return r.inFlight > 0 || r.grown() > 0 }
+
+// grown returns the requests since the last collection.
+func (r *route) grown() uint64 {
+	if r.now.requests < r.before.requests { // it began anew
+		return r.now.requests
+	}
+	return r.now.requests - r.before.requests
+}
