@@ -216,9 +216,14 @@ function showProcess(range) {
   charts.llm.show(range, points.x, [points.column('llm_rate')]);
 }
 
+// showWelcome says how to begin. A service that only calls others has no requests
+// to show.
 function showWelcome() {
-  const none = answer.total.requests === 0 && answer.routes.length === 0 && !points.column('rate').some((r) => r > 0);
-  setHidden(byId('welcome'), !none || answer.llm.length > 0);
+  const served = answer.routes.length > 0 || points.column('rate').some((r) => r > 0);
+  const callsOnly = !served && answer.llm.length > 0;
+  for (const id of ['overview', 'routes']) showSection(id, !callsOnly);
+  showSection('llm', answer.llm.length > 0);
+  setHidden(byId('welcome'), served);
   empty(byId('welcome'), 'No requests yet', 'Send one to the service, such as with the first line. If it is not seen here within 2 s, the handler is not wrapped: the second line does.',
     'curl http://localhost:8080/\nhttp.ListenAndServe("localhost:8080", middleware.Handler(mux, middleware.Config{}))');
 }
@@ -229,6 +234,11 @@ function shownFrom() {
   return Math.max(end - chosen.window, Math.min(end - windows[0], points.x[0] ?? end));
 }
 
+function showSection(id, shown) {
+  setHidden(byId(id), !shown);
+  setHidden(document.querySelector(`.sections a[href="#${id}"]`), !shown);
+}
+
 function showAll() {
   const range = [shownFrom(), end];
   setHidden(byId('main'), false);
@@ -236,12 +246,11 @@ function showAll() {
   showWelcome();
   showOverview(range);
   heatmap.show(range, answer.heatmap);
-  showFailed(answer, selectRoute);
+  showFailed(answer, chosen.route, selectRoute);
   routes.show(answer, chosen.route);
   recent.show(answer.traces);
   showAttention(answer);
   showLLM(answer.llm);
-  setHidden(llmLink, answer.llm.length === 0);
   showExporters(answer);
   showSampling(answer);
   showCardinality(answer);
@@ -329,7 +338,6 @@ const heatmap = new Heatmap(byId('heatmap'), byId('heatmap-scale'), byId('heatma
 const routes = new Routes(selectRoute);
 const recent = new Recent((trace) => { choose({ trace }); followTrace(); });
 const dialog = new TraceDialog(() => { if (chosen.trace) choose({ trace: '' }); });
-const llmLink = document.querySelector('.sections a[href="#llm"]');
 
 function listen() {
   byId('pause').addEventListener('click', () => {

@@ -113,7 +113,7 @@ export class Chart {
     return {
       width: 100,
       height,
-      padding: bare ? [2, 0, 2, 0] : [8, 8, 0, 0],
+      padding: bare ? [2, 0, 2, 0] : [8, 22, 0, 0],
       legend: { show: false },
       cursor: bare ? { show: false } : { drag: { x: false, y: false }, y: false, sync: { key: 'time', setSeries: false }, points: { size: 7 } },
       scales: { x: { range: () => this.#range }, y: { range: (_, __, max) => [0, Math.max((max ?? 0) * 1.1, least) || 1] } },

@@ -89,8 +89,8 @@ export class Heatmap {
     context.textAlign = 'right';
     context.textBaseline = 'middle';
     const skip = Math.ceil(16 / this.#rowHeight());
-    for (let k = first; k <= last; k += skip) {
-      if (k < bounds.length) context.fillText(duration(bounds[k]), left - 6, Math.max(6, this.#y(k)));
+    for (let k = last - 1; k >= first; k -= skip) {
+      context.fillText(duration(bounds[k]), left - 6, this.#y(k));
     }
     context.textAlign = 'center';
     const every = to - from <= 120 ? 15 : to - from <= 400 ? 60 : 180;

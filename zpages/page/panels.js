@@ -54,7 +54,6 @@ const classes = ['input_cached', 'input_cache_write', 'input_uncached', 'output_
 const tokenName = (name) => plain(name, 40).replaceAll('_', ' ');
 
 export function showLLM(models) {
-  setHidden(byId('llm'), models.length === 0);
   keyed(byId('llm-rows'), models, (m) => `${m.provider} ${m.model}`, makeModel, updateModel);
 }
 
@@ -73,13 +72,15 @@ function updateModel(row, m) {
   setAttribute(success, 'title', reasons(m.outcomes));
   success.classList.toggle('bad', m.errors >= 0.01 * m.operations && m.errors > 0);
   setText(perSecond, rate(m.rate));
-  setText(took, `${duration(m.p50)} / ${duration(m.p99)}`);
-  setText(first, `${duration(m.first_token_p50)} / ${duration(m.first_token_p99)}`);
+  setText(took, pair(m.p50, m.p99));
+  setText(first, pair(m.first_token_p50, m.first_token_p99));
   showTokens(tokens, m.tokens);
   setText(cost, m.cost.length > 0 ? money(m.cost) : none);
   setText(wasted, m.wasted_tokens > 0 ? [`${count(m.wasted_tokens)} tokens`, money(m.wasted_cost)].filter(Boolean).join(', ') : none);
   setText(unknown, unknownText(m));
 }
+
+const pair = (a, b) => (a === null && b === null ? none : `${duration(a)} / ${duration(b)}`);
 
 function unknownText({ usage_missing: usage, price_unknown: price }) {
   const parts = [];

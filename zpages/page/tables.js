@@ -139,8 +139,10 @@ function routesNote(routes, others, window) {
   return others > 0 ? `${told}, ${count(others)} more are counted together` : told;
 }
 
-// The errors of the window by type and route; a row selects its route.
-export function showFailed({ errors, routes, window, total }, onSelect) {
+// The errors of the window by type and route, or of the selected route alone; a
+// row selects its route.
+export function showFailed({ errors: all, routes, window, total }, selected, onSelect) {
+  const errors = all.filter((e) => !selected || e.route === selected);
   const most = Math.max(1, ...errors.map((e) => e.count));
   setText(byId('failed-note'), `within ${window / 60} min`);
   if (errors.length > 0) empty(byId('failed-empty'), '');

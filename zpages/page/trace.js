@@ -215,7 +215,7 @@ async function ask(id) {
 function details(span) {
   const parts = [
     el('h3', {}, plain(span.name, 500)),
-    el('p', { class: 'note' }, `${plain(span.kind, 20)} · ${duration(span.duration)} · starts after ${duration(span.start)} · ${plain(span.scope, 200)}`),
+    el('p', { class: 'note' }, `${plain(span.kind, 20)} · ${duration(span.duration)}${span.start > 0 ? ` · starts after ${duration(span.start)}` : ''} · ${plain(span.scope, 200)}`),
   ];
   if (span.status === 'error') parts.push(el('p', { class: 'failure' }, el('b', {}, 'Error '), plain(span.message, 5000)));
   if (span.attributes.length > 0) parts.push(el('h4', {}, 'Attributes'), attributes(span.attributes));
