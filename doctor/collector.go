@@ -44,9 +44,9 @@ func collector(ctx context.Context, cfg Config) []Finding {
 	after, again := readAgain(ctx, cfg, url)
 	found = append(found, again...)
 	if after == nil {
-		return slices.Concat(found, losses(nil, before), queues(before), filtered(before), arrivals(before, before))
+		return slices.Concat(found, losses(nil, before), queues(nil, before), filtered(before), arrivals(before, before))
 	}
-	return slices.Concat(found, losses(before, after), queues(after), filtered(after), arrivals(before, after))
+	return slices.Concat(found, losses(before, after), queues(before, after), filtered(after), arrivals(before, after))
 }
 
 // readAgain returns what is there a little later, nil when that is not to be
@@ -187,42 +187,56 @@ func (r reading) sorted(prefix string) []series {
 	return all
 }
 
-// queues looks at how full each is, and whether it ever empties.
-func queues(r reading) []Finding {
+// queues looks at how full each is, and whether it empties.
+func queues(before, after reading) []Finding {
 	var found []Finding
-	for _, s := range r.sorted("exporter_queue_size") {
-		capacity := r[series{"exporter_queue_capacity", s.component, s.data}]
+	for _, s := range after.sorted("exporter_queue_size") {
+		capacity := after[series{"exporter_queue_capacity", s.component, s.data}]
 		if capacity <= 0 {
 			continue
 		}
-		share := r[s] / capacity
+		share := after[s] / capacity
 		f := Finding{Part: "collector", Check: "queue", Message: fmt.Sprintf("the queue of %s for %s is %.0f %% full", printable(s.component), printable(cmp.Or(s.data, "all data")), 100*share)}
-		if share >= fillingQueue {
+		switch {
+		case share >= fullQueue:
+			f.Level = Failure
+		case share >= fillingQueue:
 			f.Level = Warning
-			f.Advice = "The backend takes less than comes: look whether it can be reached, and at its own limits."
 		}
-		if share >= fullQueue {
-			f.Level = Failure
+		if level, problem := undelivered(s, before, after); problem != "" {
+			f.Level = max(f.Level, level)
+			f.Message += ", and " + problem
 		}
-		if r[s] > 0 && r.total("process_uptime") > youngProcess.Seconds() && !r.delivers(s) {
-			f.Level = Failure
-			f.Message += ", and nothing was ever delivered"
-			f.Advice = "The backend cannot be reached or takes nothing: check the exporter's endpoint and tls, and the Collector's log."
+		if f.Level != OK {
+			f.Advice = "The backend cannot be reached, refuses, or takes less than comes: check the exporter's endpoint and tls, the Collector's log, and the backend's own limits."
 		}
 		found = append(found, f)
 	}
 	return found
 }
 
-// delivers reports whether anything of a queue has reached the backend.
-func (r reading) delivers(queue series) bool {
+// undelivered tells of a queue that is not empty, and does not become so.
+func undelivered(queue series, before, after reading) (level Level, problem string) {
+	sent := after.sent(queue)
+	switch {
+	case after[queue] > 0 && sent == 0 && after.total("process_uptime") > youngProcess.Seconds():
+		return Failure, "nothing was delivered since its start"
+	case after[queue] > 0 && before[queue] > 0 && sent == before.sent(queue):
+		return Warning, "nothing is delivered at this moment"
+	}
+	return OK, ""
+}
+
+// sent returns how much of a queue has reached the backend.
+func (r reading) sent(queue series) float64 {
 	items := map[string]string{"traces": "spans", "metrics": "metric_points", "logs": "log_records"}[queue.data]
+	total := 0.0
 	for _, s := range r.sorted("exporter_sent_" + items) {
-		if s.component == queue.component && r[s] > 0 {
-			return true
+		if s.component == queue.component {
+			total += r[s]
 		}
 	}
-	return false
+	return total
 }
 
 // filtered tells of what filters have left out, as they are there for.

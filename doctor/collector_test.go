@@ -67,15 +67,16 @@ otelcol_receiver_accepted_spans_total{receiver="otlp",transport="grpc"} 100
 otelcol_receiver_refused_spans_total{receiver="otlp",transport="grpc"} 0
 `
 
-func changed(page string, oldAndNew ...string) string {
-	return strings.NewReplacer(oldAndNew...).Replace(page)
+// changed is the page of the healthy Collector with other numbers.
+func changed(oldAndNew ...string) string {
+	return strings.NewReplacer(oldAndNew...).Replace(healthyCollector)
 }
 
 func TestHealthyCollector(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		found := collectorFindings(t, collectorPages(healthyCollector,
-			changed(healthyCollector, "grpc\"} 100", "grpc\"} 120")))
+			changed("grpc\"} 100", "grpc\"} 120", "tempo\"} 90", "tempo\"} 110")))
 		if bad := complaints(found); len(bad) > 0 {
 			t.Errorf("a healthy Collector has\n%s", strings.Join(bad, "\n"))
 		}
@@ -97,11 +98,11 @@ func TestCollector(t *testing.T) {
 		want          expected
 	}{
 		"spans that were refused once": {
-			changed(healthyCollector, "refused_spans_total{receiver=\"otlp\",transport=\"grpc\"} 0", "refused_spans_total{receiver=\"otlp\",transport=\"grpc\"} 5"), "",
+			changed("refused_spans_total{receiver=\"otlp\",transport=\"grpc\"} 0", "refused_spans_total{receiver=\"otlp\",transport=\"grpc\"} 5"), "",
 			expected{"refused", doctor.Warning, "refused since its start: 5 spans otlp"},
 		},
 		"spans that are refused now": {
-			healthyCollector, changed(healthyCollector, "refused_spans_total{receiver=\"otlp\",transport=\"grpc\"} 0", "refused_spans_total{receiver=\"otlp\",transport=\"grpc\"} 5"),
+			healthyCollector, changed("refused_spans_total{receiver=\"otlp\",transport=\"grpc\"} 0", "refused_spans_total{receiver=\"otlp\",transport=\"grpc\"} 5"),
 			expected{"refused", doctor.Failure, "refused, and more at this moment: 5 spans otlp"},
 		},
 		"a first loss while it is looked at": {
@@ -125,19 +126,23 @@ func TestCollector(t *testing.T) {
 			expected{"dropped", doctor.Warning, "8 spans batch"},
 		},
 		"a queue that is half full": {
-			changed(healthyCollector, "tempo\"} 1000", "tempo\"} 140000000"), "",
+			changed("tempo\"} 1000", "tempo\"} 140000000"), "",
 			expected{"queue", doctor.Warning, "the queue of otlp_grpc/tempo for traces is 52 % full"},
 		},
 		"a queue that is full": {
-			changed(healthyCollector, "tempo\"} 1000", "tempo\"} 268435456"), "",
+			changed("tempo\"} 1000", "tempo\"} 268435456"), "",
 			expected{"queue", doctor.Failure, "100 % full"},
 		},
 		"a queue that never empties": {
-			changed(healthyCollector, "prometheus\"} 0", "prometheus\"} 4000"), "",
-			expected{"queue", doctor.Failure, "the queue of otlp_http/prometheus for metrics is 0 % full, and nothing was ever delivered"},
+			changed("prometheus\"} 0", "prometheus\"} 4000"), "",
+			expected{"queue", doctor.Failure, "the queue of otlp_http/prometheus for metrics is 0 % full, and nothing was delivered since its start"},
+		},
+		"a backend that is gone now": {
+			healthyCollector, "",
+			expected{"queue", doctor.Warning, "and nothing is delivered at this moment"},
 		},
 		"nothing that arrives": {
-			changed(healthyCollector, "grpc\"} 100", "grpc\"} 0"), "",
+			changed("grpc\"} 100", "grpc\"} 0"), "",
 			expected{"arrivals", doctor.Warning, "nothing has arrived in the 1m0s since its start"},
 		},
 		"metrics of something else": {

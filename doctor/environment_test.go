@@ -31,65 +31,94 @@ func TestEnvironment(t *testing.T) {
 	}{
 		"a variable that is obeyed": {
 			quiet().with("OTEL_ATTRIBUTE_COUNT_LIMIT", " 12 "),
-			"variable", doctor.OK, []string{"OTEL_ATTRIBUTE_COUNT_LIMIT=12"}, nil,
+			"variable", doctor.OK,
+			[]string{"OTEL_ATTRIBUTE_COUNT_LIMIT=12"},
+			nil,
 		},
 		"a variable of what is off": {
 			quiet().with("OTEL_BSP_SCHEDULE_DELAY", "250"),
-			"ignored-variable", doctor.Warning, []string{"OTEL_BSP_SCHEDULE_DELAY=250"}, []string{"Remove it"},
+			"ignored-variable", doctor.Warning,
+			[]string{"OTEL_BSP_SCHEDULE_DELAY=250"},
+			[]string{"Remove it"},
 		},
 		"a value that is not accepted": {
 			variables{"OTEL_EXPORTER_OTLP_COMPRESSION": "zstd"},
-			"refused-value", doctor.Failure, []string{`OTEL_EXPORTER_OTLP_COMPRESSION="zstd"`, `"gzip" is used`}, []string{"Accepted: gzip or none."},
+			"refused-value", doctor.Failure,
+			[]string{`OTEL_EXPORTER_OTLP_COMPRESSION="zstd"`, `"gzip" is used`},
+			[]string{"Accepted: gzip or none."},
 		},
 		"a declarative configuration": {
 			quiet().with("OTEL_CONFIG_FILE", "otel.yaml"),
-			"refused-value", doctor.Failure, []string{"OTEL_CONFIG_FILE", "not supported"}, []string{"Accepted: nothing yet"},
+			"refused-value", doctor.Failure,
+			[]string{"OTEL_CONFIG_FILE", "not supported"},
+			[]string{"Accepted: nothing yet"},
 		},
 		"an endpoint that does not fit": {
 			variables{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_EXPORTER_OTLP_CERTIFICATE": "/nowhere"},
-			"refused-value", doctor.Failure, []string{"OTEL_EXPORTER_OTLP_CERTIFICATE", "no such file"}, []string{"PEM"},
+			"refused-value", doctor.Failure,
+			[]string{"OTEL_EXPORTER_OTLP_CERTIFICATE", "no such file"},
+			[]string{"PEM"},
 		},
 		"a name with a slip": {
 			quiet().with("OTEL_SERVICE_NAMES", "shop"),
-			"unknown-variable", doctor.Warning, []string{"OTEL_SERVICE_NAMES", "OTEL_SERVICE_NAME?"}, []string{"docs/configuration.md"},
+			"unknown-variable", doctor.Warning,
+			[]string{"OTEL_SERVICE_NAMES", "OTEL_SERVICE_NAME?"},
+			[]string{"docs/configuration.md"},
 		},
 		"a name that nobody knows": {
 			quiet().with("OTELMON_COLOUR", "red"),
-			"unknown-variable", doctor.Warning, []string{"OTELMON_COLOUR: not read"}, []string{"docs/configuration.md"},
+			"unknown-variable", doctor.Warning,
+			[]string{"OTELMON_COLOUR: not read"},
+			[]string{"docs/configuration.md"},
 		},
 		"a variable that is overridden": {
 			quiet().with("OTEL_RESOURCE_ATTRIBUTES", "service.name=cart"),
-			"ignored-variable", doctor.Warning, []string{"OTEL_RESOURCE_ATTRIBUTES"}, []string{"Remove it"},
+			"ignored-variable", doctor.Warning,
+			[]string{"OTEL_RESOURCE_ATTRIBUTES"},
+			[]string{"Remove it"},
 		},
 		"a service without a name": {
 			quiet().with("OTEL_SERVICE_NAME", ""),
-			"service-name", doctor.Warning, []string{"no name"}, []string{"OTEL_SERVICE_NAME"},
+			"service-name", doctor.Warning,
+			[]string{"no name"},
+			[]string{"OTEL_SERVICE_NAME"},
 		},
 		"a sampler that keeps nothing": {
 			quiet().with("OTEL_TRACES_SAMPLER", "always_off"),
-			"sampler", doctor.Warning, []string{"always_off", "no trace"}, []string{"another sampler"},
+			"sampler", doctor.Warning,
+			[]string{"always_off", "no trace"},
+			[]string{"another sampler"},
 		},
 		"a ratio of nothing": {
 			quiet().with("OTEL_TRACES_SAMPLER", "traceidratio").with("OTEL_TRACES_SAMPLER_ARG", "0.0"),
-			"sampler", doctor.Warning, []string{"OTEL_TRACES_SAMPLER_ARG"}, nil,
+			"sampler", doctor.Warning,
+			[]string{"OTEL_TRACES_SAMPLER_ARG"},
+			nil,
 		},
 		"telemetry that is off": {
 			variables{"OTEL_SDK_DISABLED": "TRUE"},
-			"outcome", doctor.Warning, []string{"off"}, []string{"OTEL_SDK_DISABLED"},
+			"outcome", doctor.Warning,
+			[]string{"off"},
+			[]string{"OTEL_SDK_DISABLED"},
 		},
 		"what all of it leads to": {
 			variables{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_METRICS_EXPORTER": "prometheus", "OTEL_EXPORTER_PROMETHEUS_PORT": "0"},
-			"outcome", doctor.OK, []string{"pushes traces and logs to 127.0.0.1:1", "serves http://localhost:0/metrics"}, nil,
+			"outcome", doctor.OK,
+			[]string{"pushes traces and logs to 127.0.0.1:1", "serves http://localhost:0/metrics"},
+			nil,
 		},
 		"signals that go to different places": {
 			variables{
 				"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": "http://127.0.0.1:2",
 			},
-			"outcome", doctor.OK, []string{"pushes traces and metrics to 127.0.0.1:1, logs to 127.0.0.1:2", "serves no metrics"}, nil,
+			"outcome", doctor.OK,
+			[]string{"pushes traces and metrics to 127.0.0.1:1, logs to 127.0.0.1:2", "serves no metrics"},
+			nil,
 		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
+			documented(t, test.check)
 			test.variables.set(t)
 			findings := of(doctor.Run(t.Context(), doctor.Config{}), "environment", test.check)
 			for _, f := range findings {

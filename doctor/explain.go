@@ -20,10 +20,10 @@ func (p push) explain(ctx context.Context, failed []attempt, others bool) Findin
 	if ctx.Err() != nil {
 		return unfinished(ctx, "sending "+what+" to "+p.Address)
 	}
-	f := Finding{partOTLP, "export", Failure, fmt.Sprintf("%s does not take %s: %s", p.Address, what, printable(err.Error())), "Look at the log of the Collector."}
 	if wantsCertificate(err) {
 		return p.clientCertificate(err)
 	}
+	f := Finding{partOTLP, "export", Failure, fmt.Sprintf("%s does not take %s: %s", p.Address, what, printable(err.Error())), "Look at the log of the Collector."}
 	switch reason := reasonOf(err); reason {
 	case "UNAUTHENTICATED", "PERMISSION_DENIED", "401", "403", "407":
 		f.Check, f.Advice = "authentication", authenticate(failed)
@@ -154,7 +154,7 @@ func (p push) speaks(ctx context.Context, config *tls.Config) language {
 	if err != nil {
 		return unknown
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }() // it has told what it can
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	if config != nil {
 		conn = tls.Client(conn, config)
@@ -191,7 +191,7 @@ func (p push) takesTLS(ctx context.Context) bool {
 	if err != nil {
 		return false
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()                                            // it has told what it can
 	config := &tls.Config{ServerName: hostOf(p.Address), InsecureSkipVerify: true} //nolint:gosec // nothing is sent
 	err = tls.Client(conn, config).HandshakeContext(ctx)
 	return err == nil || isAlert(err)

@@ -81,10 +81,18 @@ func readMetrics(ctx context.Context, client *http.Client, part, url string) (*p
 	if err != nil {
 		return nil, a, fail("format", "Prometheus refuses the whole page for it: correct or leave out what writes this line.", "cannot be read: %s", err)
 	}
-	return p, a, []Finding{{
+	found := []Finding{{
 		Part: part, Check: "reachable",
 		Message: fmt.Sprintf("%s has %d series in %d metrics", shown(url), p.samples, len(p.families)),
 	}}
+	if !p.openMetrics && kind != "text/plain" {
+		found = append(found, Finding{
+			Part: part, Check: "content-type", Level: Warning,
+			Message: fmt.Sprintf("the page has the content type %q", printable(kind)),
+			Advice:  "Prometheus 3 refuses it: answer with text/plain; version=0.0.4, or set fallback_scrape_protocol for this job.",
+		})
+	}
+	return p, a, found
 }
 
 // unreachableAdvice says what to do about an error of fetch.

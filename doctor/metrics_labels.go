@@ -12,6 +12,15 @@ import (
 	"github.com/otelmon/toolkit/internal/telemetry"
 )
 
+const (
+	// maxLooked is as much of a value as its shape needs, in bytes.
+	maxLooked = 1024
+	// maxValues is how many labels with different values are looked at, which
+	// bounds the time; maxSuspicions is how many findings that gives.
+	maxValues     = 50_000
+	maxSuspicions = 10
+)
+
 // manyRoutes is more than a service has that names its routes by patterns.
 const manyRoutes = 200
 
@@ -58,6 +67,7 @@ func newPatterns() patterns {
 // shapeOf returns the shape of a label's value, "" for one that is none of
 // these.
 func (p patterns) shapeOf(name, value string) shape {
+	value = value[:min(len(value), maxLooked)]
 	switch {
 	case p.secret.MatchString(value):
 		return secretShape
@@ -99,16 +109,16 @@ func isHost(name, value string) bool {
 	return slices.Contains([]string{"server_address", "client_address", "network_peer_address", "net_host_name", "net_peer_name", "host", "http_host"}, name)
 }
 
-// use is where a label is, and what its values look like.
+// use is where a label is, and its values.
 type use struct {
 	metrics []string
-	shapes  map[shape]map[string]struct{}
+	values  map[string]struct{}
 }
 
-// uses returns the labels that the service chooses the values of.
+// uses returns the labels that the service chooses the values of, up to
+// maxValues.
 func (p *page) uses() map[string]*use {
-	known := newPatterns()
-	all := make(map[string]*use)
+	all, values := make(map[string]*use), 0
 	for f, s := range p.all() {
 		if f.kind == "info" || strings.HasSuffix(f.name, "_info") {
 			continue
@@ -117,23 +127,30 @@ func (p *page) uses() map[string]*use {
 			if ownLabel(l.name) {
 				continue
 			}
-			if all[l.name] == nil {
-				all[l.name] = &use{shapes: make(map[shape]map[string]struct{})}
+			u := all[l.name]
+			if u == nil {
+				u = &use{values: make(map[string]struct{})}
+				all[l.name] = u
 			}
-			all[l.name].add(f.name, l.value, known.shapeOf(l.name, l.value))
+			if u.add(f.name, l.value) {
+				values++
+			}
+		}
+		if values > maxValues {
+			break
 		}
 	}
 	return all
 }
 
-func (u *use) add(metric, value string, s shape) {
+// add reports whether the value is new.
+func (u *use) add(metric, value string) bool {
 	if n := len(u.metrics); n == 0 || u.metrics[n-1] != metric {
 		u.metrics = append(u.metrics, metric)
 	}
-	if u.shapes[s] == nil {
-		u.shapes[s] = make(map[string]struct{})
-	}
-	u.shapes[s][value] = struct{}{}
+	before := len(u.values)
+	u.values[value] = struct{}{}
+	return len(u.values) > before
 }
 
 // ownLabel reports whether a label is one of the format or of the resource.
@@ -152,18 +169,22 @@ func ownLabel(name string) bool {
 // suspicious finds labels with values that are without bound, or private.
 func suspicious(p *page) []Finding {
 	var found []Finding
-	all := p.uses()
+	known, all := newPatterns(), p.uses()
 	for _, name := range slices.Sorted(maps.Keys(all)) {
-		for _, s := range []shape{secretShape, emailShape, pathShape, uuidShape, hexShape, hostShape, numberShape} {
-			if count := len(all[name].shapes[s]); count >= suspectedFrom(s) {
-				found = append(found, suspicion(name, all[name], s, count))
+		counts := make(map[shape]int)
+		for value := range all[name].values {
+			counts[known.shapeOf(name, value)]++
+		}
+		for _, s := range slices.Sorted(maps.Keys(counts)) {
+			if s != "" && counts[s] >= suspectedFrom(s) {
+				found = append(found, suspicion(name, all[name], s, counts[s]))
 			}
 		}
 	}
 	if len(found) == 0 {
 		return []Finding{{Part: "metrics", Check: "labels", Message: "no label looks like an identifier, an address or credentials"}}
 	}
-	return found[:min(len(found), 10)]
+	return found[:min(len(found), maxSuspicions)]
 }
 
 func suspicion(name string, u *use, s shape, count int) Finding {

@@ -29,6 +29,10 @@ func (l *line) blank() {
 	}
 }
 
+func (l *line) spaced() bool {
+	return strings.HasPrefix(l.rest, " ") || !l.strict && strings.HasPrefix(l.rest, "\t")
+}
+
 // field returns what is next between spaces.
 func (l *line) field() string {
 	if l.strict && !l.take(" ") {
@@ -131,7 +135,7 @@ func (l *line) time(text string) (err error) {
 	if l.strict {
 		_, err = number(text)
 	} else {
-		_, err = strconv.ParseInt(text, 10, 64)
+		_, err = strconv.ParseUint(text, 10, 63)
 	}
 	if err != nil {
 		return fmt.Errorf("its time %q is none", printable(text))
@@ -143,6 +147,9 @@ func (l *line) exemplar(s *sample) error {
 	var e sample
 	if err := l.labels(&e); err != nil {
 		return fmt.Errorf("its exemplar: %w", err)
+	}
+	if e.name != "" {
+		return errors.New("its exemplar has a label without a value")
 	}
 	if _, err := number(l.field()); err != nil {
 		return fmt.Errorf("its exemplar: %w", err)
@@ -168,7 +175,7 @@ func (l *line) labels(s *sample) error {
 			return err
 		}
 		switch l.blank(); {
-		case l.take("="):
+		case l.take("=") && (quoted || !strings.Contains(name, ":")):
 			l.blank()
 			value, err := l.quoted()
 			if err != nil {
@@ -180,7 +187,7 @@ func (l *line) labels(s *sample) error {
 		default:
 			return fmt.Errorf("its label %q has no value", printable(name))
 		}
-		if l.blank(); !l.take(",") && !strings.HasPrefix(l.rest, "}") {
+		if l.blank(); !l.take(",") && !strings.HasPrefix(l.rest, "}") && l.strict {
 			return errors.New("its labels have no comma or brace where one belongs")
 		}
 	}
@@ -212,21 +219,27 @@ func number(text string) (float64, error) {
 // other comments.
 func (l *line) metadata() (keyword, name, text string, err error) {
 	l.take("#")
+	spaced := l.spaced()
 	keyword = l.field()
-	if !slices.Contains([]string{"HELP", "TYPE", "UNIT"}, keyword) {
-		if l.strict {
-			return "", "", "", errors.New("OpenMetrics has no such comment")
-		}
+	known := slices.Contains([]string{"HELP", "TYPE"}, keyword) || l.strict && keyword == "UNIT"
+	switch {
+	case known && spaced && l.rest != "":
+	case l.strict:
+		return "", "", "", errors.New("OpenMetrics has no such comment")
+	default:
 		return "", "", "", nil
 	}
-	if l.blank(); l.strict && !l.take(" ") {
-		return "", "", "", errors.New("a name is missing")
+	if l.blank(); l.strict {
+		l.take(" ")
 	}
 	if name, _, err = l.name(); err == nil && name == "" {
 		err = errors.New("a name is missing")
 	}
-	if l.blank(); l.strict && !l.take(" ") {
+	if err == nil && !l.spaced() && (l.strict || l.rest != "") {
 		err = errors.New("a text is missing")
+	}
+	if l.blank(); l.strict {
+		l.take(" ")
 	}
 	return keyword, name, l.rest, err
 }

@@ -9,8 +9,10 @@ import (
 	"unicode/utf8"
 )
 
-// maxSamples bounds the memory that a page takes when it is read.
-const maxSamples = 500_000
+// maxSamples bounds the time and the memory that a page takes.
+const maxSamples = 200_000
+
+var errNotUTF8 = errors.New("it is not UTF-8")
 
 // page is what a metrics page says, in its order.
 type page struct {
@@ -93,9 +95,6 @@ func parsePage(text string, openMetrics bool) (*page, error) {
 }
 
 func (p *page) read(row string) error {
-	if !utf8.ValidString(row) {
-		return errors.New("it is not UTF-8")
-	}
 	l := &line{rest: row, strict: p.openMetrics}
 	l.blank()
 	switch {
@@ -103,6 +102,8 @@ func (p *page) read(row string) error {
 		return nil
 	case strings.HasPrefix(l.rest, "#"):
 		return p.metadata(l)
+	case !utf8.ValidString(row):
+		return errNotUTF8
 	case p.samples == maxSamples:
 		return fmt.Errorf("there are more than %d series", maxSamples)
 	}
@@ -121,12 +122,15 @@ func (p *page) metadata(l *line) error {
 	if err != nil || keyword == "" {
 		return err
 	}
+	if !utf8.ValidString(name + text) {
+		return errNotUTF8
+	}
 	switch f := p.family(name); {
 	case keyword == "TYPE" && !slices.Contains(kinds(p.openMetrics), text):
 		return fmt.Errorf("%q is no type of a metric", printable(text))
 	case keyword == "TYPE":
 		f.kind = text
-	case keyword == "UNIT" && p.openMetrics && !strings.HasSuffix(name, text):
+	case keyword == "UNIT" && p.openMetrics && text != "" && !strings.HasSuffix(name, "_"+text):
 		return errors.New("the name of the metric does not end in its unit")
 	}
 	return nil

@@ -20,12 +20,18 @@ const (
 func refused(p *page) []Finding {
 	var found []Finding
 	for _, c := range []struct{ check, metric, text, by, advice string }{
-		{"refused-values", telemetry.RefusedValues, "%.0f values were refused as no measurements%s", exposed(string(telemetry.MetricName)),
-			"Correct what records NaN, infinite or, with counters, negative values."},
-		{"callbacks", telemetry.CallbackFailures, "%.0f runs of callbacks failed, so that their metrics are missing%s", exposed(string(telemetry.MetricScope)),
-			"Look at the service's log: a callback panics, returns an error or takes too long."},
-		{"scrape-failures", telemetry.ScrapeFailures, "%.0f series or scrapes could not be served%s", exposed(string(telemetry.ErrorType)),
-			"Look at the service's log, which names the series that were left out."},
+		{
+			"refused-values", telemetry.RefusedValues, "%.0f values were refused as no measurements%s", exposed(string(telemetry.MetricName)),
+			"Correct what records NaN, infinite or, with counters, negative values.",
+		},
+		{
+			"callbacks", telemetry.CallbackFailures, "%.0f runs of callbacks failed, so that their metrics are missing%s", exposed(string(telemetry.MetricScope)),
+			"Look at the service's log: a callback panics, returns an error or takes too long.",
+		},
+		{
+			"scrape-failures", telemetry.ScrapeFailures, "%.0f series or scrapes could not be served%s", exposed(string(telemetry.ErrorType)),
+			"Look at the service's log, which names the series that were left out.",
+		},
 	} {
 		total, parts := p.nonzero(exposed(c.metric)+"_total", c.by)
 		if total > 0 {

@@ -143,13 +143,19 @@ func (p push) export(ctx context.Context) []Finding {
 }
 
 // alike returns the failed attempts, those together that failed for the same
-// reason.
+// reason. How a broken connection shows is a matter of chance.
 func alike(attempts []attempt) (groups [][]attempt) {
+	kind := func(err error) string {
+		if reason := reasonOf(err); reason != "DEADLINE_EXCEEDED" {
+			return reason
+		}
+		return "UNAVAILABLE"
+	}
 	for _, a := range attempts {
 		if a.err == nil {
 			continue
 		}
-		same := func(group []attempt) bool { return reasonOf(group[0].err) == reasonOf(a.err) }
+		same := func(group []attempt) bool { return kind(group[0].err) == kind(a.err) }
 		if i := slices.IndexFunc(groups, same); i >= 0 {
 			groups[i] = append(groups[i], a)
 		} else {

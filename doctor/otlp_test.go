@@ -1,6 +1,7 @@
 package doctor_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -139,10 +140,10 @@ func listener(t *testing.T, at string, serve func(net.Conn)) (address string) {
 			if err != nil {
 				return
 			}
-			stop := context.AfterFunc(t.Context(), func() { conn.Close() })
+			stop := context.AfterFunc(t.Context(), func() { _ = conn.Close() })
 			go func() {
 				serve(conn)
-				conn.Close()
+				_ = conn.Close()
 				stop()
 			}()
 		}
@@ -250,14 +251,17 @@ func TestOTLPEndpoint(t *testing.T) {
 	tests := map[string]struct {
 		variables func(*testing.T) variables
 		want      found
+		timeout   time.Duration // of peers that make steps take their share of it
 	}{
 		"a Collector takes all signals over gRPC": {
 			func(t *testing.T) variables { return answering(t, false, nil) },
 			found{check: "export", message: []string{"takes traces, metrics and logs", "over grpc"}},
+			0,
 		},
 		"a Collector takes all signals over HTTP": {
 			func(t *testing.T) variables { return answering(t, true, nil) },
 			found{check: "export", message: []string{"takes traces, metrics and logs", "over http/protobuf"}},
+			0,
 		},
 		"a Collector takes all signals over gRPC and TLS": {
 			func(t *testing.T) variables {
@@ -265,6 +269,7 @@ func TestOTLPEndpoint(t *testing.T) {
 				return grpcTo(c.GRPC).overTLS(authorityOf(t, c.GRPC, config))
 			},
 			found{check: "export", message: []string{"takes traces, metrics and logs"}},
+			0,
 		},
 		"TLS is fine over HTTP": {
 			func(t *testing.T) variables {
@@ -272,32 +277,39 @@ func TestOTLPEndpoint(t *testing.T) {
 				return httpTo(address).overTLS(authority)
 			},
 			found{check: "tls", message: []string{"TLS 1.3", "valid until"}},
+			0,
 		},
 		"a Collector that answers soon": {
 			func(t *testing.T) variables { return answering(t, false, nil) },
 			found{check: "latency", message: []string{"answers within"}},
+			0,
 		},
 		"a Collector that answers late": {
 			func(t *testing.T) variables {
 				return answering(t, false, refusing("metrics", faultcollector.Reply{Delay: time.Second}))
 			},
 			found{check: "latency", level: doctor.Warning, message: []string{"took 1", "metrics"}, advice: []string{"load"}},
+			0,
 		},
 		"clocks agree": {
 			func(t *testing.T) variables { return httpTo(plaintext(t, nil)) },
 			found{check: "clock", message: []string{"agree"}},
+			0,
 		},
 		"the clock of the Collector is a little behind": {
 			func(t *testing.T) variables { return httpTo(plaintext(t, dated(-time.Minute))) },
 			found{check: "clock", level: doctor.Warning, message: []string{"behind"}, advice: []string{"NTP"}},
+			0,
 		},
 		"the clock of the Collector is an hour ahead": {
 			func(t *testing.T) variables { return httpTo(plaintext(t, dated(time.Hour))) },
 			found{check: "clock", level: doctor.Failure, message: []string{"ahead"}, advice: []string{"NTP"}},
+			0,
 		},
 		"nobody listens": {
 			func(t *testing.T) variables { return grpcTo(nobody(t)) },
 			found{check: "connection", level: doctor.Failure, message: []string{"nothing listens", "refused"}, advice: []string{"Start a Collector", "OTEL_TRACES_EXPORTER=none"}},
+			0,
 		},
 		"somebody listens on the other port of OTLP": {
 			func(t *testing.T) variables {
@@ -305,10 +317,12 @@ func TestOTLPEndpoint(t *testing.T) {
 				return grpcTo("127.91.17.3:4317")
 			},
 			found{check: "connection", level: doctor.Failure, message: []string{"127.91.17.3:4317"}, advice: []string{"http://127.91.17.3:4318", "http/protobuf"}},
+			0,
 		},
 		"a name that does not resolve": {
 			func(*testing.T) variables { return grpcTo("collector.invalid:4317") },
 			found{check: "name", level: doctor.Failure, message: []string{"collector.invalid does not resolve"}, advice: []string{"OTEL_EXPORTER_OTLP_ENDPOINT"}},
+			0,
 		},
 		"a certificate of an unknown authority": {
 			func(t *testing.T) variables {
@@ -316,6 +330,7 @@ func TestOTLPEndpoint(t *testing.T) {
 				return httpTo(address).overTLS("")
 			},
 			found{check: "certificate", level: doctor.Failure, message: []string{"authority that is not known", "CN=collector"}, advice: []string{"OTEL_EXPORTER_OTLP_CERTIFICATE"}},
+			0,
 		},
 		"a certificate of an unknown authority, over gRPC": {
 			func(t *testing.T) variables {
@@ -323,6 +338,7 @@ func TestOTLPEndpoint(t *testing.T) {
 				return grpcTo(c.GRPC).overTLS("")
 			},
 			found{check: "certificate", level: doctor.Failure, message: []string{"authority that is not known"}},
+			0,
 		},
 		"a certificate for another name": {
 			func(t *testing.T) variables {
@@ -332,6 +348,7 @@ func TestOTLPEndpoint(t *testing.T) {
 				return httpTo(address).overTLS(authority)
 			},
 			found{check: "certificate", level: doctor.Failure, message: []string{"not for 127.0.0.1", "collector.example.org"}, advice: []string{"Use a name"}},
+			0,
 		},
 		"a certificate that has expired": {
 			func(t *testing.T) variables {
@@ -341,6 +358,7 @@ func TestOTLPEndpoint(t *testing.T) {
 				return httpTo(address).overTLS(authority)
 			},
 			found{check: "certificate", level: doctor.Failure, message: []string{"expired on"}, advice: []string{"Renew"}},
+			0,
 		},
 		"a certificate that is not valid yet": {
 			func(t *testing.T) variables {
@@ -348,6 +366,7 @@ func TestOTLPEndpoint(t *testing.T) {
 				return httpTo(address).overTLS(authority)
 			},
 			found{check: "certificate", level: doctor.Failure, message: []string{"not valid before"}, advice: []string{"clock"}},
+			0,
 		},
 		"a certificate that is about to expire": {
 			func(t *testing.T) variables {
@@ -355,6 +374,7 @@ func TestOTLPEndpoint(t *testing.T) {
 				return httpTo(address).overTLS(authority)
 			},
 			found{check: "certificate", level: doctor.Warning, message: []string{"expires in 48h"}, advice: []string{"Renew"}},
+			0,
 		},
 		"a server that wants a client certificate": {
 			func(t *testing.T) variables {
@@ -362,6 +382,7 @@ func TestOTLPEndpoint(t *testing.T) {
 				return httpTo(address).overTLS(authority)
 			},
 			found{check: "client-certificate", level: doctor.Failure, message: []string{"client certificate"}, advice: []string{"OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE"}},
+			0,
 		},
 		"a server that wants a client certificate, over gRPC": {
 			func(t *testing.T) variables {
@@ -369,6 +390,7 @@ func TestOTLPEndpoint(t *testing.T) {
 				return grpcTo(address).overTLS(authority)
 			},
 			found{check: "client-certificate", level: doctor.Failure},
+			0,
 		},
 		"a server that wants a client certificate, over TLS 1.2": {
 			func(t *testing.T) variables {
@@ -376,6 +398,7 @@ func TestOTLPEndpoint(t *testing.T) {
 				return httpTo(address).overTLS(authority)
 			},
 			found{check: "tls", level: doctor.Failure, message: []string{"handshake failure"}, advice: []string{"OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE"}},
+			0,
 		},
 		"a server that has old TLS alone": {
 			func(t *testing.T) variables {
@@ -383,6 +406,7 @@ func TestOTLPEndpoint(t *testing.T) {
 				return httpTo(address).overTLS(authority)
 			},
 			found{check: "tls", level: doctor.Failure, message: []string{"no TLS with"}, advice: []string{"TLS 1.2"}},
+			0,
 		},
 		"gRPC over TLS to a server without HTTP/2": {
 			func(t *testing.T) variables {
@@ -390,6 +414,7 @@ func TestOTLPEndpoint(t *testing.T) {
 				return grpcTo(address).overTLS(authority)
 			},
 			found{check: "protocol", level: doctor.Failure, message: []string{"HTTP/2"}, advice: []string{"http/protobuf"}},
+			0,
 		},
 		"plaintext to a port with TLS, over gRPC": {
 			func(t *testing.T) variables {
@@ -397,6 +422,7 @@ func TestOTLPEndpoint(t *testing.T) {
 				return grpcTo(c.GRPC)
 			},
 			found{check: "tls-port", level: doctor.Failure, message: []string{"speaks TLS"}, advice: []string{"https://"}},
+			0,
 		},
 		"plaintext to a port with TLS, over HTTP": {
 			func(t *testing.T) variables {
@@ -404,74 +430,89 @@ func TestOTLPEndpoint(t *testing.T) {
 				return httpTo(address)
 			},
 			found{check: "tls-port", level: doctor.Failure, message: []string{"speaks TLS"}, advice: []string{"https://"}},
+			0,
 		},
 		"TLS to a plaintext port, over gRPC": {
 			func(t *testing.T) variables { return answering(t, false, nil).overTLS("") },
 			found{check: "plaintext-port", level: doctor.Failure, message: []string{"speaks plaintext"}, advice: []string{"http://"}},
+			0,
 		},
 		"TLS to a plaintext port, over HTTP": {
 			func(t *testing.T) variables { return answering(t, true, nil).overTLS("") },
 			found{check: "plaintext-port", level: doctor.Failure, message: []string{"speaks plaintext"}, advice: []string{"http://"}},
+			0,
 		},
 		"gRPC to a port for HTTP": {
 			func(t *testing.T) variables { return grpcTo(faultcollector.Start(t).HTTP) },
 			found{check: "protocol", level: doctor.Failure, advice: []string{"OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf", "4318"}},
+			0,
 		},
 		"HTTP to a port for gRPC": {
 			func(t *testing.T) variables { return httpTo(faultcollector.Start(t).GRPC) },
 			found{check: "protocol", level: doctor.Failure, message: []string{"HTTP/2"}, advice: []string{"OTEL_EXPORTER_OTLP_PROTOCOL=grpc", "4317"}},
+			0,
 		},
 		"HTTP to a web server": {
 			func(t *testing.T) variables { return httpTo(plaintext(t, webPage)) },
 			found{check: "protocol", level: doctor.Failure, message: []string{"200 OK"}},
+			0,
 		},
 		"HTTP to a server that redirects": {
 			func(t *testing.T) variables {
 				return httpTo(plaintext(t, http.RedirectHandler("https://example.org/", http.StatusMovedPermanently).ServeHTTP))
 			},
 			found{check: "protocol", level: doctor.Failure, message: []string{"301"}},
+			0,
 		},
 		"gRPC to a web server": {
 			func(t *testing.T) variables { return grpcTo(plaintext(t, webPage)) },
 			found{check: "protocol", level: doctor.Failure},
+			0,
 		},
 		"credentials are missing over HTTP": {
 			func(t *testing.T) variables { return httpTo(plaintext(t, status(401))) },
 			found{check: "authentication", level: doctor.Failure, message: []string{"401"}, advice: []string{"No header was sent", "OTEL_EXPORTER_OTLP_HEADERS"}},
+			0,
 		},
 		"credentials are wrong over HTTP": {
 			func(t *testing.T) variables {
 				return httpTo(plaintext(t, status(403))).with("OTEL_EXPORTER_OTLP_HEADERS", "Authorization=Bearer%20secret,x-scope=shop")
 			},
 			found{check: "authentication", level: doctor.Failure, message: []string{"403"}, advice: []string{"authorization and x-scope"}},
+			0,
 		},
 		"credentials are missing over gRPC": {
 			func(t *testing.T) variables {
 				return answering(t, false, faultcollector.Always(faultcollector.Reply{Code: codes.Unauthenticated}))
 			},
 			found{check: "authentication", level: doctor.Failure, message: []string{"UNAUTHENTICATED"}},
+			0,
 		},
 		"credentials are wrong over gRPC": {
 			func(t *testing.T) variables {
 				return answering(t, false, faultcollector.Always(faultcollector.Reply{Code: codes.PermissionDenied})).with("OTEL_EXPORTER_OTLP_HEADERS", "api-key=secret")
 			},
 			found{check: "authentication", level: doctor.Failure, message: []string{"PERMISSION_DENIED"}, advice: []string{"api-key"}},
+			0,
 		},
 		"a path that is not there": {
 			func(t *testing.T) variables { return httpTo(plaintext(t, status(404))) },
 			found{check: "path", level: doctor.Failure, message: []string{"404"}, advice: []string{"OTEL_EXPORTER_OTLP_ENDPOINT"}},
+			0,
 		},
 		"a service of gRPC that is not there": {
 			func(t *testing.T) variables {
 				return answering(t, false, faultcollector.Always(faultcollector.Reply{Code: codes.Unimplemented}))
 			},
 			found{check: "path", level: doctor.Failure, message: []string{"UNIMPLEMENTED"}},
+			0,
 		},
 		"a signal without a pipeline over HTTP": {
 			func(t *testing.T) variables {
 				return answering(t, true, refusing("logs", faultcollector.Reply{Status: 404}))
 			},
 			found{check: "pipeline", level: doctor.Failure, message: []string{"does not take logs", "404"}, advice: []string{"pipeline for logs"}},
+			0,
 		},
 		"signals without a pipeline over gRPC": {
 			func(t *testing.T) variables {
@@ -483,40 +524,48 @@ func TestOTLPEndpoint(t *testing.T) {
 				})
 			},
 			found{check: "pipeline", level: doctor.Failure, message: []string{"does not take metrics and logs", "unknown service"}},
+			0,
 		},
 		"a Collector that takes nothing for now": {
 			func(t *testing.T) variables {
 				return answering(t, true, faultcollector.Always(faultcollector.Reply{Status: 503}))
 			},
 			found{check: "overload", level: doctor.Failure, message: []string{"503"}, advice: []string{"memory limiter"}},
+			0,
 		},
 		"a Collector that takes nothing for now, over gRPC": {
 			func(t *testing.T) variables {
 				return answering(t, false, faultcollector.Always(faultcollector.Reply{Code: codes.Unavailable, Message: "data refused due to high memory usage"}))
 			},
 			found{check: "overload", level: doctor.Failure, message: []string{"high memory usage"}, advice: []string{"memory limiter"}},
+			0,
 		},
 		"a Collector that fails": {
 			func(t *testing.T) variables {
 				return answering(t, false, faultcollector.Always(faultcollector.Reply{Code: codes.Internal, Message: "boom"}))
 			},
 			found{check: "export", level: doctor.Failure, message: []string{"INTERNAL", "boom"}, advice: []string{"log"}},
+			0,
 		},
 		"a server that says nothing": {
 			func(t *testing.T) variables { return grpcTo(listener(t, "127.0.0.1:0", silence)) },
 			found{check: "answer", level: doctor.Failure, advice: []string{"does not answer"}},
+			time.Second,
 		},
 		"a server that says nothing over HTTP": {
 			func(t *testing.T) variables { return httpTo(listener(t, "127.0.0.1:0", silence)) },
 			found{check: "answer", level: doctor.Failure},
+			time.Second,
 		},
 		"a server that says nothing over TLS": {
 			func(t *testing.T) variables { return httpTo(listener(t, "127.0.0.1:0", silence)).overTLS("") },
 			found{check: "tls", level: doctor.Failure, message: []string{"no answer within"}},
+			time.Second,
 		},
 		"a server that closes connections": {
 			func(t *testing.T) variables { return grpcTo(listener(t, "127.0.0.1:0", func(net.Conn) {})) },
 			found{check: "answer", level: doctor.Failure},
+			time.Second,
 		},
 		"a server that does not end": {
 			func(t *testing.T) variables {
@@ -527,6 +576,7 @@ func TestOTLPEndpoint(t *testing.T) {
 				}))
 			},
 			found{check: "protocol", level: doctor.Failure},
+			time.Second,
 		},
 		"a server that does not end its header": {
 			func(t *testing.T) variables {
@@ -541,6 +591,7 @@ func TestOTLPEndpoint(t *testing.T) {
 				}))
 			},
 			found{check: "answer", level: doctor.Failure},
+			time.Second,
 		},
 		"a server that dribbles": {
 			func(t *testing.T) variables {
@@ -554,6 +605,7 @@ func TestOTLPEndpoint(t *testing.T) {
 				}))
 			},
 			found{check: "answer", level: doctor.Failure, advice: []string{"load"}},
+			time.Second,
 		},
 		"a server that speaks something else": {
 			func(t *testing.T) variables {
@@ -563,27 +615,31 @@ func TestOTLPEndpoint(t *testing.T) {
 				}))
 			},
 			found{check: "answer", level: doctor.Failure},
+			time.Second,
 		},
 		"signals are off": {
 			func(*testing.T) variables {
 				return variables{"OTEL_TRACES_EXPORTER": "none", "OTEL_METRICS_EXPORTER": "none", "OTEL_LOGS_EXPORTER": "none"}
 			},
 			found{check: "disabled", message: []string{"no signal is pushed"}},
+			0,
 		},
 		"all of telemetry is off": {
 			func(*testing.T) variables { return variables{"OTEL_SDK_DISABLED": "true"} },
 			found{check: "disabled", message: []string{"no signal is pushed"}},
+			0,
 		},
 		"an endpoint that is none": {
 			func(*testing.T) variables { return variables{"OTEL_EXPORTER_OTLP_ENDPOINT": "ftp://collector"} },
 			found{check: "not-configured", level: doctor.Failure, message: []string{"nothing is pushed"}},
+			0,
 		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
+			documented(t, test.want.check)
 			test.variables(t).set(t)
-			// Long for a healthy peer; one that hangs makes each step take its share.
-			test.want.in(t, doctor.Run(t.Context(), doctor.Config{Timeout: 5 * time.Second}))
+			test.want.in(t, doctor.Run(t.Context(), doctor.Config{Timeout: cmp.Or(test.timeout, 5*time.Second)}))
 		})
 	}
 }
@@ -595,13 +651,27 @@ func authorityOf(t *testing.T, address string, config *tls.Config) (file string)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }() // it has told what it can
 	file = filepath.Join(t.TempDir(), "authority.pem")
 	block := &pem.Block{Type: "CERTIFICATE", Bytes: conn.ConnectionState().PeerCertificates[0].Raw}
 	if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return file
+}
+
+// documented checks that users find the checks of a test in the documentation.
+func documented(t *testing.T, checks ...string) {
+	t.Helper()
+	page, err := os.ReadFile("../docs/doctor.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, check := range checks {
+		if !strings.Contains(string(page), "\n| `"+check+"` |") {
+			t.Errorf("docs/doctor.md has no row for %s", check)
+		}
+	}
 }
 
 func TestSignalsToDifferentPlaces(t *testing.T) {

@@ -2,7 +2,6 @@ package doctor
 
 import (
 	"context"
-	"net/http"
 	"regexp"
 	"strconv"
 	"time"
@@ -20,31 +19,30 @@ type exemplar struct {
 	at    time.Time
 }
 
-var (
-	serviceOnPage  = regexp.MustCompile(`(?m)^[^#\n]*\bservice_name="([^"\\\n]+)"`)
-	exemplarOnPage = regexp.MustCompile(`(?m) # \{[^}\n]*\btrace_id="([0-9a-f]{32})"[^}\n]*\} \S+ (\S+)$`)
-)
+// exemplarOnPage is at the end of a line of OpenMetrics.
+var exemplarOnPage = regexp.MustCompile(`(?m) # \{[^}\n]*\btrace_id="([0-9a-f]{32})"[^}\n]*\} \S+ (\S+)$`)
 
-// readPage reads the page that cfg names; nothing of one that cannot be read,
-// which the findings of metrics tell.
-func readPage(ctx context.Context, cfg Config) pageFacts {
+// pageOf reads the page that cfg names; nothing of one that cannot be read, which
+// the findings of metrics tell.
+func pageOf(ctx context.Context, cfg Config) (facts pageFacts) {
 	if cfg.MetricsURL == "" {
-		return pageFacts{}
+		return facts
 	}
-	a, err := fetch(ctx, cfg.Client, cfg.MetricsURL, http.Header{"Accept": {"application/openmetrics-text; version=1.0.0"}})
-	if err != nil || a.status != http.StatusOK {
-		return pageFacts{}
+	p, a, _ := readMetrics(ctx, cfg.Client, "metrics", pageURL(cfg.MetricsURL))
+	if p == nil {
+		return facts
 	}
-	var page pageFacts
-	if m := serviceOnPage.FindSubmatch(a.body); m != nil {
-		page.service = string(m[1])
+	for _, s := range p.all() {
+		if facts.service = s.get("service_name"); facts.service != "" {
+			break
+		}
 	}
 	for _, m := range exemplarOnPage.FindAllSubmatch(a.body, maxExemplars) {
 		if seconds, err := strconv.ParseFloat(string(m[2]), 64); err == nil {
-			page.exemplars = append(page.exemplars, exemplar{string(m[1]), time.UnixMilli(int64(seconds * 1000))})
+			facts.exemplars = append(facts.exemplars, exemplar{string(m[1]), time.UnixMilli(int64(seconds * 1000))})
 		}
 	}
-	return page
+	return facts
 }
 
 // maxExemplars bounds how many are considered.

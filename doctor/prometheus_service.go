@@ -64,7 +64,7 @@ func (p promAPI) services(ctx context.Context, cfg Config, settings promSettings
 
 // serviceNames returns the names of the services to look at.
 func (p promAPI) serviceNames(ctx context.Context, cfg Config) ([]string, error) {
-	for _, name := range []string{cfg.Service, readPage(ctx, cfg).service, os.Getenv("OTEL_SERVICE_NAME")} {
+	for _, name := range []string{cfg.Service, pageOf(ctx, cfg).service, os.Getenv("OTEL_SERVICE_NAME")} {
 		if name != "" {
 			return []string{name}, nil
 		}

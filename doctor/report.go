@@ -19,6 +19,7 @@ func (l Level) String() string {
 		return "ok"
 	case Warning:
 		return "warning"
+	case Failure:
 	}
 	return "failure"
 }

@@ -77,7 +77,7 @@ func tempoIdentity(ctx context.Context, cfg Config) ([]Finding, bool) {
 // tempoExemplars returns what traces there should be: those of exemplars in
 // Prometheus, or else on the page of metrics.
 func tempoExemplars(ctx context.Context, cfg Config) []exemplar {
-	page := readPage(ctx, cfg)
+	page := pageOf(ctx, cfg)
 	if cfg.PrometheusURL == "" {
 		return page.exemplars
 	}

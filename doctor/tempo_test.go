@@ -109,7 +109,7 @@ func TestTempo(t *testing.T) {
 		"some are not": {
 			map[string]time.Duration{oldTrace: time.Minute, otherTrace: 2 * time.Minute},
 			func(t *testing.T) *httptest.Server { return tempoOf(t, true, otherTrace) },
-			want{doctor.Warning, "1 of 2 traces that exemplars lead to are not there, such as " + oldTrace + ", 1m0s old", "tail sampling"},
+			want{doctor.Warning, "1 of 2 traces that exemplars lead to are not there, such as " + oldTrace + ", 1m", "tail sampling"},
 		},
 		"none is": {
 			map[string]time.Duration{oldTrace: time.Minute},
@@ -156,7 +156,7 @@ func TestTempo(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			found := diagnose(t, "tempo", doctor.Config{TempoURL: test.tempo(t).URL, MetricsURL: pageOf(t, test.exemplars)})
+			found := byCheck(doctor.Tempo(t.Context(), doctor.Config{TempoURL: test.tempo(t).URL, MetricsURL: pageOf(t, test.exemplars)}))
 			check(t, found, map[string]want{"reachable": {message: "answers with Tempo"}, "clock": {message: "agrees"}, "trace": test.wanted})
 		})
 	}
@@ -177,13 +177,13 @@ func TestTempoTakesExemplarsFromPrometheus(t *testing.T) {
 	for i := 3; i < 9; i++ { // from 30 s on, one more than are asked for
 		old = append(old, fmt.Sprintf("%032x", i))
 	}
-	found := diagnose(t, "tempo", doctor.Config{TempoURL: tempoOf(t, true, old...).URL, PrometheusURL: prometheus.URL, Service: "shop"})
+	found := byCheck(doctor.Tempo(t.Context(), doctor.Config{TempoURL: tempoOf(t, true, old...).URL, PrometheusURL: prometheus.URL, Service: "shop"}))
 	check(t, found, map[string]want{"trace": {message: "the traces of 5 exemplars are there, with 10 spans"}})
 }
 
 func TestTempoWithNothingThatHasExemplars(t *testing.T) {
 	t.Parallel()
-	found := diagnose(t, "tempo", doctor.Config{TempoURL: tempoOf(t, true).URL})
+	found := byCheck(doctor.Tempo(t.Context(), doctor.Config{TempoURL: tempoOf(t, true).URL}))
 	check(t, found, map[string]want{"trace": {doctor.Warning, "no exemplar", "--prometheus or --metrics"}})
 }
 
@@ -196,7 +196,7 @@ func TestTempoThatIsNotReady(t *testing.T) {
 		}
 		fmt.Fprint(w, "echo")
 	})
-	check(t, diagnose(t, "tempo", doctor.Config{TempoURL: server.URL}), map[string]want{
+	check(t, byCheck(doctor.Tempo(t.Context(), doctor.Config{TempoURL: server.URL})), map[string]want{
 		"ready": {doctor.Warning, "Ingester not ready", "Wait"},
 	})
 }
@@ -213,7 +213,7 @@ func TestNotTempo(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			check(t, diagnose(t, "tempo", doctor.Config{TempoURL: serve(t, test.handler).URL, Timeout: time.Second}), map[string]want{"reachable": test.wanted})
+			check(t, byCheck(doctor.Tempo(t.Context(), doctor.Config{TempoURL: serve(t, test.handler).URL, Timeout: time.Second})), map[string]want{"reachable": test.wanted})
 		})
 	}
 }

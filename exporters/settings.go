@@ -134,9 +134,16 @@ func (v signalVariables) field(suffix, field, value string) {
 	}
 }
 
-// byDefault records what holds since no variable says it.
+// byDefault records what holds since no variable says it: of the signal alone
+// where it is not connected as the others are.
 func (v signalVariables) byDefault(suffix, value string) {
-	v.HoldsByDefault(v.general(suffix), v.own(suffix), value)
+	name := v.general(suffix)
+	for _, decides := range []string{"ENDPOINT", "PROTOCOL", "INSECURE"} {
+		if v.IsSet(v.own(decides)) {
+			name = v.own(suffix)
+		}
+	}
+	v.Holds(name, value, env.FromDefault)
 }
 
 func (o OTLP) endpoint(v signalVariables, signal string) (endpoint, bool) {

@@ -41,8 +41,8 @@ func unused(name string) string {
 		{"OTEL_BLRP_", "log records are not pushed over OTLP"},
 		{"OTEL_EXPORTER_OTLP_", "no signal that it is for is pushed over OTLP"},
 		{"OTELMON_OTLP_", "neither spans nor log records are pushed over OTLP"},
-		{"OTEL_EXPORTER_PROMETHEUS_", "no metrics page is served"},
-		{"OTELMON_PROMETHEUS_", "no metrics page is served"},
+		{"OTEL_EXPORTER_PROMETHEUS_", "metrics are not served here"},
+		{"OTELMON_PROMETHEUS_", "metrics are not served here"},
 	} {
 		if strings.HasPrefix(name, part.prefix) {
 			return "no effect, because " + part.reason
@@ -151,21 +151,23 @@ func onlyTrue(set bool) string {
 }
 
 // noteRules notes what the validation of rules for instruments found.
-func noteRules(vars *env.Reader, err error) {
-	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // the parts of this very error
+func (c Config) noteRules(vars *env.Reader, err error) {
+	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
 		return
 	}
 	for _, problem := range joined.Unwrap() {
-		switch text := problem.Error(); {
+		text, name := problem.Error(), "OTELMON_METRICS_DISABLED"
+		inField := func(pattern string) bool { return strings.Contains(text, strconv.Quote(pattern)) }
+		switch {
 		case strings.HasPrefix(text, "LatencyObjectives"):
-			vars.Note(objectivesName, text)
+			name = objectivesName
 		case strings.HasPrefix(text, "Boundaries"):
-			vars.Note("Config.Boundaries", text)
-		default:
-			vars.Note("Config.DisabledMetrics", text)
-			vars.Note("OTELMON_METRICS_DISABLED", text)
+			name = "Config.Boundaries"
+		case slices.ContainsFunc(c.DisabledMetrics, inField):
+			name = "Config.DisabledMetrics"
 		}
+		vars.Note(name, text)
 	}
 }
 

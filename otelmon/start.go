@@ -224,7 +224,7 @@ func (c Config) rules(vars *env.Reader, log *diag.Log) meter.Rules {
 	}
 	if err := rules.Validate(); err != nil {
 		vars.Add(err)
-		noteRules(vars, err)
+		c.noteRules(vars, err)
 	}
 	return rules
 }

@@ -59,19 +59,9 @@ func (c Config) ownSampler(vars *env.Reader) sdktrace.Sampler {
 	if _, ok := sampler.(headsample.RootSampler); ok {
 		sampler = sampling.ParentBased(sampler)
 	}
-	vars.Field(samplerName, field, description(sampler))
+	vars.Field(samplerName, field, sampler.Description())
 	vars.Overridden(samplerArgument, field)
 	return sampler
-}
-
-// description falls back on the type, should the service's own code panic.
-func description(sampler sdktrace.Sampler) (text string) {
-	defer func() {
-		if recover() != nil {
-			text = fmt.Sprintf("%T", sampler)
-		}
-	}()
-	return sampler.Description()
 }
 
 func samplerWithArgument(name string, vars *env.Reader) sdktrace.Sampler {
@@ -139,6 +129,7 @@ func samplerRate(vars *env.Reader, byDefault float64, sampler func(perSecond flo
 		reportArgument(vars, fmt.Sprintf("not a number of traces a second in range, %v %% of new traces are kept", 100*safeRatio),
 			fmt.Sprintf("a number above 0, up to %d", mostPerSecond))
 		vars.Holds(samplerName, fmt.Sprintf("otelmon_ratio of %v", safeRatio), env.FromDefault)
+		vars.Note(samplerName, samplerArgument+" is not accepted")
 		return sampling.ParentBased(sampling.Ratio(safeRatio))
 	}
 	return sampling.ParentBased(sampler(perSecond))

@@ -2,6 +2,7 @@ package otelmon_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -46,11 +47,14 @@ func FuzzEnvironment(f *testing.F) {
 		span.End()
 		over, cancel := context.WithCancel(ctx)
 		cancel()
-		said := log.String()
+		said := log.String() + fmt.Sprint(sdk.Status().Settings)
 		for _, e := range []error{err, sdk.Shutdown(over)} {
 			if e != nil {
 				said += e.Error()
 			}
+		}
+		if _, shown := setting(sdk, name); !shown && strings.TrimSpace(value) != "" {
+			t.Errorf("%s is not among the settings", name)
 		}
 		if strings.Contains(said, canary) {
 			t.Errorf("%s: the secret is shown: %s", name, said)

@@ -49,7 +49,13 @@ func with(t *testing.T, variables map[string]string) *service {
 	for name, value := range variables {
 		t.Setenv(name, value)
 	}
-	return setUp(t, otelmon.Config{})
+	s := setUp(t, otelmon.Config{})
+	for name, value := range variables {
+		if shown, ok := setting(s.SDK, name); value != "" && (!ok || shown.Origin != otelmon.FromEnvironment && shown.Problem == "") {
+			t.Errorf("%s is shown as %+v", name, shown)
+		}
+	}
+	return s
 }
 
 // pushing sets variables and an SDK up whose endpoint is left to them.

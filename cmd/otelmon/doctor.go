@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log"
 	"net/url"
 	"os"
 	"os/signal"
@@ -70,6 +71,7 @@ func runDoctor(ctx context.Context, p process, args []string) int {
 	}
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	log.SetOutput(io.Discard) // where net/http tells what odd servers send
 	report := doctor.Run(ctx, a.config)
 	text := reportText(report)
 	if a.json {

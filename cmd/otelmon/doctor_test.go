@@ -41,7 +41,7 @@ func examine(t *testing.T, variables map[string]string, args ...string) (code in
 
 func TestDoctorPrintsText(t *testing.T) {
 	healthy := faultcollector.Start(t)
-	refusing := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	refusing := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "who are you?", http.StatusUnauthorized)
 	}))
 	t.Cleanup(refusing.Close)

@@ -121,10 +121,13 @@ func (c *Collector) Running() error { return c.process.Running() }
 // PID returns the number of the Collector's process.
 func (c *Collector) PID() int { return c.process.PID() }
 
+// MetricsURL returns where the Collector's own metrics are.
+func (c *Collector) MetricsURL() string { return "http://" + c.telemetry + "/metrics" }
+
 // Metric returns one of the Collector's own metrics, since it was started, as
 // the sum of the series that have all the labels; 0 if there is none yet.
 func (c *Collector) Metric(name string, labels map[string]string) (float64, error) {
-	page, err := ReadPage("http://" + c.telemetry + "/metrics")
+	page, err := ReadPage(c.MetricsURL())
 	if err != nil {
 		return 0, err
 	}

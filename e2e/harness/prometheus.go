@@ -73,6 +73,9 @@ func startPrometheus(t testing.TB, address, config string, wrapper ...string) *P
 	return &Prometheus{url: "http://" + address, process: Start(t, nil, command[0], command[1:]...)}
 }
 
+// URL returns where the API begins.
+func (p *Prometheus) URL() string { return p.url }
+
 func (p *Prometheus) waitReady(t testing.TB) {
 	t.Helper()
 	waitReady(t, p.process, p.url+"/-/ready")

@@ -3,6 +3,7 @@ package env
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -73,17 +74,6 @@ func (r *Reader) Holds(name, value, origin string) {
 	s.Value, s.Origin, s.Field = value, origin, ""
 }
 
-// HoldsByDefault records a default that was found for one of several uses: under
-// the name of its own variable, where that or else the general one is not
-// obeyed or where another default holds for the general one already.
-func (r *Reader) HoldsByDefault(general, own, value string) {
-	if held := r.record()[general]; r.IsSet(own) || held != nil && held.Origin != "" && held.Value != value {
-		r.Holds(own, value, FromDefault)
-		return
-	}
-	r.Holds(general, value, FromDefault)
-}
-
 // Field records that a field is in force under the name, and that a variable of
 // that name is ignored if it is set.
 func (r *Reader) Field(name, field, value string) {
@@ -108,7 +98,6 @@ func (r *Reader) Overridden(name, field string) {
 // is no error.
 func (r *Reader) Note(name, problem string) {
 	s := r.setting(name)
-	problem = strings.TrimLeft(strings.TrimPrefix(problem, name), "=: ")
 	switch {
 	case strings.Contains(s.Problem, problem):
 	case s.Problem == "":
@@ -118,10 +107,10 @@ func (r *Reader) Note(name, problem string) {
 	}
 }
 
-// Refuse adds an error, and notes it.
+// Refuse adds an error, and notes it without the name that it begins with.
 func (r *Reader) Refuse(name string, err error) {
 	r.Add(err)
-	r.Note(name, err.Error())
+	r.Note(name, strings.TrimLeft(strings.TrimPrefix(err.Error(), name), "= "))
 }
 
 // Settings returns what was recorded, sorted by name, besides defaults that few
@@ -136,7 +125,7 @@ func (r *Reader) Settings(environ []string, unused func(name string) string) []S
 	settings := unread(environ)
 	for _, s := range r.settings {
 		if s := r.completed(*s); worthShowing(s) {
-			settings = append(settings, s.printable())
+			settings = append(settings, r.masked(s).printable())
 		}
 	}
 	slices.SortFunc(settings, func(a, b Setting) int { return strings.Compare(a.Name, b.Name) })
@@ -159,11 +148,24 @@ func worthShowing(s Setting) bool {
 	return !ok || v.Default == theGeneral || slices.Contains(shownByDefault, s.Name)
 }
 
-// printable leaves out secrets, what is too long and what a terminal would obey.
-func (s Setting) printable() Setting {
-	if Secret(s.Name, s.Value) && s.Value != "" {
+// quoted is how errors have values, or parts of them.
+var quoted = regexp.MustCompile(`"(\\.|[^"\\])*"`)
+
+// masked leaves out secrets.
+func (r *Reader) masked(s Setting) Setting {
+	for _, value := range []string{r.value(s.Name), s.Value} {
+		if value != "" && Secret(s.Name, value) {
+			s.Problem = quoted.ReplaceAllString(strings.ReplaceAll(s.Problem, value, hidden), hidden)
+		}
+	}
+	if s.Value != "" && Secret(s.Name, s.Value) {
 		s.Value = hidden
 	}
+	return s
+}
+
+// printable leaves out what is too long and what a terminal would obey.
+func (s Setting) printable() Setting {
 	s.Name = printable(s.Name, maxValue)
 	s.Value = printable(s.Value, maxValue)
 	s.Problem = printable(s.Problem, maxProblem)
