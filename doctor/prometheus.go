@@ -98,7 +98,7 @@ func (p promAPI) get(ctx context.Context, path string, args url.Values, data any
 	case p.slots <- struct{}{}:
 		defer func() { <-p.slots }()
 	case <-ctx.Done():
-		return answer{}, fmt.Errorf("no answer: %w", ctx.Err())
+		return answer{}, fmt.Errorf("no answer: %w", because(ctx, ctx.Err()))
 	}
 	path = "/api/v1/" + path
 	a, err := fetch(ctx, p.client, join(p.base, path+"?"+args.Encode()), nil)

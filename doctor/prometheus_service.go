@@ -32,13 +32,14 @@ func (p promAPI) services(ctx context.Context, cfg Config, settings promSettings
 	}
 	var (
 		stored  promStored
-		errs    [3]error
+		errs    [4]error
 		running sync.WaitGroup
 		is      = `service_name=~"` + anyOf(names) + `"`
 	)
 	running.Go(func() { stored.copies, errs[0] = p.copies(ctx, is, time.Time{}) })
 	running.Go(func() { stored.ahead, errs[1] = p.copies(ctx, is, time.Now().Add(lookback-time.Second)) })
 	running.Go(func() { stored.native, errs[2] = p.native(ctx, is) })
+	running.Go(func() { stored.bare, errs[3] = p.bare(ctx, is) })
 	running.Go(func() { stored.exemplars, stored.noExemplars = p.exemplars(ctx, is) })
 	running.Wait()
 	for _, err := range errs {
@@ -64,12 +65,15 @@ func (p promAPI) services(ctx context.Context, cfg Config, settings promSettings
 
 // serviceNames returns the names of the services to look at.
 func (p promAPI) serviceNames(ctx context.Context, cfg Config) ([]string, error) {
-	for _, name := range []string{cfg.Service, pageOf(ctx, cfg).service, os.Getenv("OTEL_SERVICE_NAME")} {
-		if name != "" {
-			return []string{name}, nil
-		}
+	if name := serviceName(cfg, pageOf(ctx, cfg)); name != "" {
+		return []string{name}, nil
 	}
 	return p.named(ctx)
+}
+
+// serviceName is the name of the one service that is looked at, if there is one.
+func serviceName(cfg Config, page pageFacts) string {
+	return cmp.Or(cfg.Service, page.service, os.Getenv("OTEL_SERVICE_NAME"))
 }
 
 // named returns the names of the first few services of the last hour.
@@ -85,7 +89,8 @@ func (p promAPI) named(ctx context.Context) ([]string, error) {
 func anyOf(texts []string) string {
 	quoted := make([]string, len(texts))
 	for i, text := range texts {
-		quoted[i] = strings.Trim(strconv.Quote(regexp.QuoteMeta(text)), `"`)
+		quote := strconv.Quote(regexp.QuoteMeta(text))
+		quoted[i] = quote[1 : len(quote)-1]
 	}
 	return strings.Join(quoted, "|")
 }
@@ -96,7 +101,7 @@ const lookback = 5 * time.Minute
 // promStored is what is stored of some services.
 type promStored struct {
 	copies, ahead []promCopy      // now, and with times of the future
-	native        map[string]bool // by service: has a native histogram
+	native, bare  map[string]bool // by service
 	exemplars     map[string]int  // by service
 	noExemplars   error
 }
@@ -244,74 +249,4 @@ func (p promAPI) absent(ctx context.Context, service string) Finding {
 		f.Advice = "Set otlp.promote_resource_attributes as in deploy/prometheus/prometheus.yml, or let the page have identity labels."
 	}
 	return f
-}
-
-// native returns the services that have native histograms of latency.
-func (p promAPI) native(ctx context.Context, is string) (map[string]bool, error) {
-	var counts []string
-	for _, name := range []string{"http_server_request_duration_seconds", "http_client_request_duration_seconds", "gen_ai_client_operation_duration_seconds"} {
-		counts = append(counts, fmt.Sprintf("histogram_count(%s{%s})", name, is))
-	}
-	samples, err := p.query(ctx, "count by (service_name) ("+strings.Join(counts, " or ")+")", time.Time{})
-	services := map[string]bool{}
-	for _, s := range samples {
-		services[s.labels["service_name"]] = true
-	}
-	return services, err
-}
-
-func (s promStored) nativeOf(service string) Finding {
-	if s.native[service] {
-		return promFinding("native-histograms", OK, printable(service)+" has native histograms", "")
-	}
-	return promFinding("native-histograms", OK, printable(service)+" has classic histograms only, which is the default", "")
-}
-
-// exemplars counts the exemplars of the last minutes.
-func (p promAPI) exemplars(ctx context.Context, is string) (map[string]int, error) {
-	series, err := p.exemplarSeries(ctx, is)
-	counts := map[string]int{}
-	for _, s := range series {
-		counts[s.SeriesLabels["service_name"]] += len(s.Exemplars)
-	}
-	return counts, err
-}
-
-// promExemplars are those of one series.
-type promExemplars struct {
-	SeriesLabels map[string]string
-	Exemplars    []struct {
-		Labels    map[string]string
-		Timestamp float64
-	}
-}
-
-// exemplarMinutes is how far back exemplars are asked for.
-const exemplarMinutes = 15
-
-func (p promAPI) exemplarSeries(ctx context.Context, is string) ([]promExemplars, error) {
-	now := time.Now()
-	var series []promExemplars
-	_, err := p.get(ctx, "query_exemplars", url.Values{
-		"query": {"{" + is + "}"},
-		"start": {unixSeconds(now.Add(-exemplarMinutes * time.Minute))},
-		"end":   {unixSeconds(now.Add(time.Minute))},
-	}, &series)
-	return series, err
-}
-
-func (s promStored) exemplarsOf(service string, settings promSettings) Finding {
-	none := fmt.Sprintf("%s has no exemplars of the last %d minutes", printable(service), exemplarMinutes)
-	switch {
-	case s.noExemplars != nil:
-		return promFailed("exemplars", s.noExemplars)
-	case s.exemplars[service] > 0:
-		return promFinding("exemplars", OK, fmt.Sprintf("%s has %d exemplars of the last %d minutes", printable(service), s.exemplars[service], exemplarMinutes), "")
-	case !settings.has("exemplar-storage"):
-		return promFinding("exemplars", Warning, none+", since Prometheus stores none", "Start Prometheus with --enable-feature=exemplar-storage.")
-	case !settings.takesExemplars():
-		return promFinding("exemplars", Warning, none+", since it is scraped in a format without them",
-			"Put PrometheusProto or OpenMetricsText1.0.0 first in scrape_protocols.")
-	}
-	return promFinding("exemplars", Warning, none, "Send it some requests; if there are any, they are not sampled: see OTEL_TRACES_SAMPLER.")
 }

@@ -53,6 +53,9 @@ func replay(t *testing.T, name string, changes map[string]string) *httptest.Serv
 				http.NotFound(w, req)
 				return
 			}
+			if strings.HasPrefix(body, `{"status":"error"`) {
+				w.WriteHeader(http.StatusBadRequest)
+			}
 			fmt.Fprint(w, body)
 			return
 		}
@@ -200,6 +203,8 @@ func TestPrometheusFindings(t *testing.T) {
 		"no service at all": {"healthy", map[string]string{"/api/v1/label/service_name/values": `{"status":"success","data":[]}`}, "-", map[string]want{
 			"service": {doctor.Failure, "no series has a service_name", "promote_resource_attributes"},
 		}},
+		"every service if none is named": {"healthy", nil, "-", map[string]want{"service": {message: "shop is there"}}},
+		"a name with quotes":             {"healthy", nil, `a"b\`, map[string]want{"service": {doctor.Failure, `a"b\ is not there; others are: shop`, "docs/paths.md"}}},
 		"two targets that are the same process": {"healthy", map[string]string{
 			queryPath: `{"status":"success","data":{"result":[` +
 				sample(`{"service_name":"shop","service_instance_id":"1","job":"a","instance":"x"}`, time.Now()) + "," +
@@ -235,11 +240,19 @@ func TestPrometheusFindings(t *testing.T) {
 		"a server that parses no queries": {"healthy", map[string]string{"/api/v1/parse_query": ""}, "", map[string]want{
 			"alert-series": {message: "not checked: /api/v1/parse_query answers 404"},
 		}},
-		"a server that does not like an expression": {"healthy", map[string]string{
+		"a group that takes too long": {"healthy", map[string]string{
 			"/api/v1/rules": `{"status":"success","data":{"groups":[{"name":"otelmon-slow","interval":30,"evaluationTime":31.5,
 				"rules":[{"type":"alerting","name":"OtelmonX","query":"up","state":"inactive"}]}]}}`,
 		}, "", map[string]want{
 			"rule-time": {doctor.Warning, "otelmon-slow takes 31.5s every 30s", "interval"},
+		}},
+		"a server that does not like an expression": {"healthy", map[string]string{
+			"/api/v1/parse_query": `{"status":"error","errorType":"bad_data","error":"unknown function"}`,
+		}, "", map[string]want{
+			"alert-series": {message: "5 of 5 alerts"},
+		}},
+		"native histograms that are not taken": {"broken", map[string]string{queryPath: vector(`{"service_name":"shop"}`, time.Now())}, "", map[string]want{
+			"native-histograms": {doctor.Failure, "the latency of shop has no buckets", "scrape_native_histograms"},
 		}},
 		"control characters": {"healthy", map[string]string{
 			"/api/v1/rules": `{"status":"success","data":{"groups":[{"name":"a\u001b[31m\nb","rules":[{"name":"x","lastError":"bad\u0007"}]}]}}`,

@@ -83,7 +83,7 @@ func tempoExemplars(ctx context.Context, cfg Config) []exemplar {
 	}
 	p := promAPI{client: cfg.Client, base: cfg.PrometheusURL, slots: make(chan struct{}, 1)}
 	is := `service_name!=""`
-	if service := cmp.Or(cfg.Service, page.service); service != "" {
+	if service := serviceName(cfg, page); service != "" {
 		is = `service_name=~"` + anyOf([]string{service}) + `"`
 	}
 	series, err := p.exemplarSeries(ctx, is)

@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -12,6 +13,10 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/otelmon/toolkit/exporters"
+	"github.com/otelmon/toolkit/otelmon"
+	"go.opentelemetry.io/otel/metric"
+
 	"github.com/otelmon/toolkit/e2e/harness"
 )
 
@@ -22,9 +27,9 @@ type diagnosis struct {
 }
 
 // diagnose runs the doctor in an environment.
-func diagnose(t *testing.T, otelmon string, env []string, flags ...string) diagnosis {
+func diagnose(t *testing.T, command string, env []string, flags ...string) diagnosis {
 	t.Helper()
-	p := harness.Start(t, env, otelmon, append([]string{"doctor", "--json"}, flags...)...)
+	p := harness.Start(t, env, command, append([]string{"doctor", "--json"}, flags...)...)
 	d := diagnosis{code: p.ExitCode(t, patience)}
 	if err := json.Unmarshal([]byte(p.Output()), &d); err != nil {
 		t.Fatalf("otelmon doctor: %v: %s", err, p.Output())
@@ -95,13 +100,13 @@ func startTempo(t *testing.T, traces *harness.TraceSink) string {
 }
 
 func TestDoctor(t *testing.T) {
-	otelmon, quickstart := harness.BuildCommand(t), buildExample(t, "quickstart")
-	t.Run("nothing is wrong", func(t *testing.T) { testDoctorHealthy(t, otelmon, quickstart) })
-	t.Run("much is wrong", func(t *testing.T) { testDoctorBroken(t, otelmon, quickstart) })
+	command, quickstart := harness.BuildCommand(t), buildExample(t, "quickstart")
+	t.Run("nothing is wrong", func(t *testing.T) { testDoctorHealthy(t, command, quickstart) })
+	t.Run("much is wrong", func(t *testing.T) { testDoctorBroken(t, command, quickstart) })
 }
 
 // The service is scraped and pushes, and is counted once.
-func testDoctorHealthy(t *testing.T, otelmon, quickstart string) {
+func testDoctorHealthy(t *testing.T, command, quickstart string) {
 	stack := harness.StartWholeStack(t)
 	tempo := startTempo(t, stack.Traces)
 	s := startService(t, stack, quickstart, "shop", "0.0.0.0")
@@ -111,10 +116,10 @@ func testDoctorHealthy(t *testing.T, otelmon, quickstart string) {
 
 	env := telemetryEnv(stack, "shop")
 	metrics := []string{"--metrics", "http://" + s.metrics, "--collector", stack.Collector.MetricsURL(), "--tempo", tempo}
-	if d := diagnose(t, otelmon, env, metrics...); d.code != 0 {
+	if d := diagnose(t, command, env, metrics...); d.code != 0 {
 		t.Errorf("without Prometheus: got exit code %d, want 0:\n%s", d.code, d)
 	}
-	d := diagnose(t, otelmon, env, append(metrics, "--prometheus", stack.Prometheus.URL())...)
+	d := diagnose(t, command, env, append(metrics, "--prometheus", stack.Prometheus.URL())...)
 	d.expect(t, map[string][2]string{
 		"otlp/export":                  {"ok", ""},
 		"metrics/reachable":            {"ok", ""},
@@ -179,6 +184,7 @@ otlp:
 scrape_configs:
   - {job_name: scraped, static_configs: [{targets: [%[2]q]}]}
   - {job_name: gone, static_configs: [{targets: [%[3]q]}]}
+  - {job_name: native, static_configs: [{targets: [%[4]q]}]}
 `
 
 const brokenRules = `
@@ -187,17 +193,18 @@ groups:
     rules: [{record: service:broken, expr: 'label_replace(vector(1), "a", "$1", "b", "(")'}]
 `
 
-func testDoctorBroken(t *testing.T, otelmon, quickstart string) {
+func testDoctorBroken(t *testing.T, command, quickstart string) {
 	var (
 		grpc, http1, gone = harness.FreeAddress(t), harness.FreeAddress(t), harness.FreeAddress(t)
 		health, self      = harness.FreeAddress(t), harness.FreeAddress(t)
 		page, address     = harness.FreeAddress(t), harness.FreeAddress(t)
+		native            = startNative(t)
 		rules             = writeFile(t, "rules.yml", brokenRules)
 	)
 	harness.Start(t, nil, harness.Tool(t, "collector"),
 		"--config="+writeFile(t, "collector.yaml", fmt.Sprintf(brokenCollector, grpc, http1, gone, health, portOf(t, self))))
 	prometheus := harness.Start(t, nil, harness.Tool(t, "prometheus"), "--web.enable-otlp-receiver", "--storage.tsdb.path="+t.TempDir(),
-		"--config.file="+writeFile(t, "prometheus.yml", fmt.Sprintf(brokenPrometheus, rules, page, gone)), "--web.listen-address="+address)
+		"--config.file="+writeFile(t, "prometheus.yml", fmt.Sprintf(brokenPrometheus, rules, page, gone, native)), "--web.listen-address="+address)
 	waitURL(t, "http://"+health)
 	waitURL(t, "http://"+address+"/-/ready")
 	harness.Start(t, []string{
@@ -219,7 +226,7 @@ func testDoctorBroken(t *testing.T, otelmon, quickstart string) {
 	prometheus.WaitOutput(t, "Error reloading config")
 
 	env := []string{"OTEL_EXPORTER_OTLP_ENDPOINT=http://" + grpc}
-	d := diagnose(t, otelmon, env, "--prometheus", "http://"+address, "--collector", "http://"+self, "--service", "shop")
+	d := diagnose(t, command, env, "--prometheus", "http://"+address, "--collector", "http://"+self, "--service", "shop")
 	d.expect(t, map[string][2]string{
 		"prometheus/duplicate-series": {"failure", "shop is counted 2 times: otlp (job shop"},
 		"prometheus/exemplars":        {"warning", "stores none"},
@@ -234,9 +241,14 @@ func testDoctorBroken(t *testing.T, otelmon, quickstart string) {
 		t.Errorf("got exit code %d, want 2", d.code)
 	}
 
-	d = diagnose(t, otelmon, []string{"OTEL_EXPORTER_OTLP_ENDPOINT=http://" + http1, "OTEL_EXPORTER_OTLP_PROTOCOL=grpc"})
+	d = diagnose(t, command, []string{"OTEL_EXPORTER_OTLP_ENDPOINT=http://" + http1, "OTEL_EXPORTER_OTLP_PROTOCOL=grpc"})
 	d.expect(t, map[string][2]string{"otlp/protocol": {"failure", http1}})
-	d = diagnose(t, otelmon, env, "--prometheus", "http://"+http1, "--tempo", "http://"+address, "--service", "shop")
+	d = diagnose(t, command, env, "--prometheus", "http://"+address, "--service", "native")
+	d.expect(t, map[string][2]string{
+		"prometheus/service":           {"ok", "native is there by scrape"},
+		"prometheus/native-histograms": {"failure", "no buckets"},
+	})
+	d = diagnose(t, command, env, "--prometheus", "http://"+http1, "--tempo", "http://"+address, "--service", "shop")
 	d.expect(t, map[string][2]string{"prometheus/reachable": {"failure", "404"}, "tempo/reachable": {"failure", "404"}})
 }
 
@@ -261,6 +273,26 @@ func waiting(metrics string) error {
 		return fmt.Errorf("%v are queued after %v s", queued, uptime)
 	}
 	return nil
+}
+
+// startNative returns the address of a page whose only histogram is a native one.
+func startNative(t *testing.T) string {
+	t.Helper()
+	address := harness.FreeAddress(t)
+	sdk, err := otelmon.Setup(t.Context(), otelmon.Config{
+		ServiceName: "native", MetricsPath: "scrape", DisableGlobals: true, DisableOTLP: true,
+		Prometheus: exporters.Prometheus{Address: address, NativeHistograms: true},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = sdk.Shutdown(context.Background()) })
+	latency, err := sdk.MeterProvider().Meter("e2e").Float64Histogram("http.server.request.duration", metric.WithUnit("s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	latency.Record(t.Context(), 0.1)
+	return address
 }
 
 func writeFile(t *testing.T, name, text string) string {

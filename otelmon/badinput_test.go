@@ -235,6 +235,8 @@ func TestBadFieldsAreNamedAndTheRestRuns(t *testing.T) {
 		"a span processor that is nil":     {otelmon.Config{SpanProcessors: []sdktrace.SpanProcessor{nil}}, []string{"Config.SpanProcessors[0]"}},
 		"a log processor that is nil":      {otelmon.Config{LogProcessors: []sdklog.Processor{nil}}, []string{"Config.LogProcessors[0]"}},
 		"a reader that is nil":             {otelmon.Config{Readers: []sdkmetric.Reader{nil}}, []string{"Config.Readers[0]"}},
+		"a function that is nil":           {otelmon.Config{OnStart: []func(*otelmon.SDK){nil}}, []string{"Config.OnStart[0]"}},
+		"a function that panics":           {otelmon.Config{OnStart: []func(*otelmon.SDK){func(*otelmon.SDK) { panic(broken) }}}, []string{"Config.OnStart[0]", "panic: broken"}},
 		"a view that is nil":               {otelmon.Config{Views: []sdkmetric.View{nil}}, []string{"Config.Views[0]"}},
 		"pages without their exporter":     {otelmon.Config{DisablePrometheus: true, Prometheus: exporters.Prometheus{Handlers: map[string]http.Handler{"/x": http.NotFoundHandler()}}}, []string{"Config.Prometheus.Handlers"}},
 		"a limit below zero":               {otelmon.Config{CardinalityLimit: -1}, []string{"Config.CardinalityLimit=-1"}},

@@ -132,7 +132,8 @@ type Config struct {
 	Logger *slog.Logger
 
 	// OnStart are called at the end of Setup with the SDK, which runs and may be
-	// asked for its Status, one after the other; not when telemetry is off.
+	// asked for its Status, one after the other; not when telemetry is off. They
+	// hold Setup up, and are not to call it. A panic in one is an error of Setup.
 	OnStart []func(*SDK)
 
 	// DisableGlobals leaves the globals of the OpenTelemetry API alone and

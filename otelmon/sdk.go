@@ -37,6 +37,7 @@ type SDK struct {
 	providers       providers
 	propagator      propagation.TextMapPropagator
 	serviceName     string
+	cardinality     int
 	logLevel        slog.Leveler
 	log             *diag.Log
 	shutdownTimeout time.Duration

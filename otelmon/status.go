@@ -17,6 +17,9 @@ type Status struct {
 	// Settings are the effective configuration, sorted by name: all that is set
 	// in code or in the environment, and the defaults that one would ask for.
 	Settings []Setting
+	// CardinalityLimit is how many attribute sets an instrument may have; 0 when
+	// telemetry is off.
+	CardinalityLimit int
 	// Pushes are the exports over OTLP, one for each signal that is pushed.
 	Pushes []exporters.PushStatus
 	// Scrape is the metrics page; zero when none is served.
@@ -61,7 +64,7 @@ const (
 // the end. The settings are those that Setup found, other than the level of
 // [Config.LogLevel], which may change.
 func (s *SDK) Status() Status {
-	status := Status{Resource: s.resource, Settings: slices.Clone(s.settings)}
+	status := Status{Resource: s.resource, Settings: slices.Clone(s.settings), CardinalityLimit: s.cardinality}
 	for i := range status.Settings {
 		if status.Settings[i].Name == levelName {
 			status.Settings[i].Value = s.logLevel.Level().String()

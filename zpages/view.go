@@ -78,6 +78,7 @@ func (p *page) view(now time.Time, q metrics.Query) view {
 		Identity: []fact{},
 		Settings: make([]setting, 0, len(status.Settings)),
 	}
+	v.Cardinality.Limit = status.CardinalityLimit
 	for _, s := range status.Pushes {
 		v.Pushes = append(v.Pushes, pushOf(s, now))
 	}

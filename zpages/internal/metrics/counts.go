@@ -2,7 +2,6 @@ package metrics
 
 import (
 	"cmp"
-	"maps"
 	"slices"
 )
 
@@ -38,21 +37,25 @@ func (c *counts[K]) add(key K, n uint64) {
 // settle ends the collection and returns how much all have grown. A counter that
 // is less than before has begun anew.
 func (c *counts[K]) settle(place int) (total uint64) {
-	growth := map[K]uint64{}
+	type growth struct {
+		key K
+		n   uint64
+	}
+	var all []growth
 	for key, n := range c.now {
 		if n >= c.before[key] {
 			n -= c.before[key]
 		}
 		if n > 0 {
-			growth[key] = n
+			all = append(all, growth{key, n})
 			total += n
 		}
 	}
 	c.before, c.now = c.now, c.before
 	clear(c.now)
-	keys := slices.SortedFunc(maps.Keys(growth), func(a, b K) int { return cmp.Compare(growth[b], growth[a]) })
-	for _, key := range keys {
-		c.grow(place, key, growth[key])
+	slices.SortFunc(all, func(a, b growth) int { return cmp.Compare(b.n, a.n) })
+	for _, g := range all {
+		c.grow(place, g.key, g.n)
 	}
 	return total
 }

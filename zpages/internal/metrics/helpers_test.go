@@ -2,9 +2,11 @@ package metrics_test
 
 import (
 	"context"
+	"math"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
@@ -136,4 +138,23 @@ func lastOf(t testing.TB, column []metrics.Number) float64 {
 		t.Fatal("the column is empty")
 	}
 	return float64(column[len(column)-1])
+}
+
+// equateNumbers takes numbers that are none to be the same.
+func equateNumbers() cmp.Option {
+	return cmp.Comparer(func(a, b metrics.Number) bool {
+		return a == b || math.IsNaN(float64(a)) && math.IsNaN(float64(b))
+	})
+}
+
+func nan() float64 { return math.NaN() }
+
+func inf() float64 { return math.Inf(1) }
+
+func histogramOf(points ...metricdata.HistogramDataPoint[float64]) metricdata.Histogram[float64] {
+	return metricdata.Histogram[float64]{DataPoints: points}
+}
+
+func collectionOf(all ...metricdata.Metrics) *metricdata.ResourceMetrics {
+	return &metricdata.ResourceMetrics{ScopeMetrics: []metricdata.ScopeMetrics{{Metrics: all}}}
 }

@@ -2,7 +2,7 @@ package metrics
 
 import (
 	"cmp"
-	"math"
+	"maps"
 	"slices"
 	"time"
 )
@@ -59,10 +59,11 @@ func (s *Store) View(now time.Time, q Query) View {
 // these are.
 func (rs *routes) rows(places []int, covered, now time.Duration) (rows []Row, others int) {
 	rows = make([]Row, 0, rs.placed+1)
-	inFlight := rs.rest.inFlight
+	inFlight, traced := rs.rest.inFlight, rs.rest.traced
 	for _, r := range rs.known {
 		if r.history == nil {
 			inFlight += r.inFlight
+			traced = traced || r.traced
 			if r.before.requests > 0 && now-r.active <= kept {
 				others++
 			}
@@ -71,7 +72,7 @@ func (rs *routes) rows(places []int, covered, now time.Duration) (rows []Row, ot
 		sum := r.history.sum(places)
 		row := rs.row(&sum, covered)
 		row.Key, row.Method, row.Route = r.key(), r.Method, r.Route.Route
-		row.InFlight = rs.ifTraced(Number(r.inFlight))
+		row.InFlight = numberOf(float64(r.inFlight), r.traced)
 		rows = append(rows, row)
 	}
 	slices.SortFunc(rows, func(a, b Row) int {
@@ -79,7 +80,7 @@ func (rs *routes) rows(places []int, covered, now time.Duration) (rows []Row, ot
 	})
 	if sum := rs.others.sum(places); sum.requests > 0 || inFlight > 0 {
 		row := rs.row(&sum, covered)
-		row.InFlight, row.Others = rs.ifTraced(Number(inFlight)), true
+		row.InFlight, row.Others = numberOf(float64(inFlight), traced), true
 		rows = append(rows, row)
 	}
 	return rows, others
@@ -96,35 +97,24 @@ func (rs *routes) row(sum *tally, covered time.Duration) Row {
 		P95:      rs.layout.quantile(0.95, sum.buckets[:]),
 		P99:      rs.layout.quantile(0.99, sum.buckets[:]),
 		Streams:  sum.streams,
-		Sampled:  rs.ifTraced(share(sum.sampled, sum.requests)),
+		Sampled:  share(sum.sampled, sum.requests),
 		Rescued:  sum.rescued,
 	}
-}
-
-// ifTraced returns n, unless nobody counts spans.
-func (rs *routes) ifTraced(n Number) Number {
-	if !rs.traced {
-		return Number(math.NaN())
-	}
-	return n
 }
 
 // errors returns the failures in the places, most first.
 func (rs *routes) errors(places []int) []ErrorCount {
 	sum := rs.failures.sum(places)
-	all := make([]ErrorCount, 0, len(sum))
-	for f, n := range sum {
-		status := Number(math.NaN())
-		if f.status != 0 {
-			status = Number(f.status)
-		}
-		all = append(all, ErrorCount{f.kind, f.key(), n, status})
-	}
-	slices.SortFunc(all, func(a, b ErrorCount) int {
-		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Route, b.Route),
-			cmp.Compare(a.Type, b.Type), cmp.Compare(a.Status, b.Status))
+	most := slices.SortedFunc(maps.Keys(sum), func(a, b failure) int {
+		return cmp.Or(cmp.Compare(sum[b], sum[a]), cmp.Compare(a.Route.Route, b.Route.Route), cmp.Compare(a.Method, b.Method),
+			cmp.Compare(a.kind, b.kind), cmp.Compare(a.status, b.status))
 	})
-	return slices.Clip(all[:min(len(all), maxErrors)])
+	errors := []ErrorCount{}
+	for _, f := range most[:min(len(most), maxErrors)] {
+		status := numberOf(float64(f.status), f.status != 0)
+		errors = append(errors, ErrorCount{f.kind, f.key(), sum[f], status})
+	}
+	return errors
 }
 
 // routePoints returns those of the route that has the key, if it has a place.

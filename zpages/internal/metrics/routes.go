@@ -35,15 +35,15 @@ type routes struct {
 	placed   int
 	crowded  bool // known had no room for a route of the last collection
 	refused  bool // and of the one being read
-	traced   bool // spans tell of requests in flight and of those sampled
 	failures counts[failure]
 }
 
 type route struct {
 	Route
 
-	before, now tally // counted until the last collection, and until the one being read
-	inFlight    int
+	before, now tally         // counted until the last collection, and until the one being read
+	inFlight    int           // of those that leave spans
+	traced      bool          // there have been spans
 	active      time.Duration // when there were requests, by the clock
 	history     *history      // nil without a place
 }
@@ -71,13 +71,13 @@ func (rs *routes) read(r readings, traced map[Route]Traced) {
 		now := rs.count(attributes, h.count)
 		now.streams += h.count
 	}
-	rs.traced = traced != nil
-	rs.rest.inFlight = 0
+	rs.rest.inFlight, rs.rest.traced = 0, false
 	for _, r := range rs.known {
-		r.inFlight = 0
+		r.inFlight, r.traced = 0, false
 	}
 	for key, t := range traced {
 		r := rs.get(key)
+		r.traced = true
 		r.now.sampled += uint64(max(t.Sampled, 0))
 		r.now.rescued += uint64(max(t.Rescued, 0))
 		r.inFlight += max(t.InFlight, 0)
@@ -139,7 +139,7 @@ func (rs *routes) settle(place int, at time.Duration) (added tally) {
 		}
 	}
 	slices.SortFunc(waiting, func(a, b *route) int {
-		return cmp.Or(cmp.Compare(b.grown(), a.grown()), cmp.Compare(a.key(), b.key()))
+		return cmp.Or(cmp.Compare(b.grown(), a.grown()), cmp.Compare(a.Route.Route, b.Route.Route), cmp.Compare(a.Method, b.Method))
 	})
 	room := true
 	for _, r := range waiting {

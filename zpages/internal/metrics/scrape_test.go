@@ -1,6 +1,7 @@
 package metrics_test
 
 import (
+	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -31,6 +32,7 @@ func TestPercentilesAreThoseOfTheScrape(t *testing.T) {
 		ServiceName: "shop", DisableGlobals: true, DisableOTLP: true,
 		Prometheus: exporters.Prometheus{DisableListener: true},
 		Readers:    []sdkmetric.Reader{reader},
+		Logger:     slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -2,7 +2,6 @@ package metrics
 
 import (
 	"cmp"
-	"math"
 	"slices"
 	"strings"
 
@@ -130,12 +129,4 @@ func attributesText(attributes *attribute.Set) string {
 		all = append(all, string(kv.Key)+"="+kv.Value.String())
 	}
 	return cut(strings.Join(all, ", "))
-}
-
-// numberOf returns a sum, and NaN when there is nothing to add up.
-func numberOf(sum float64, found bool) Number {
-	if !found {
-		return Number(math.NaN())
-	}
-	return Number(sum)
 }

@@ -173,3 +173,11 @@ func rate(n uint64, d time.Duration) Number {
 	}
 	return Number(float64(n) / d.Seconds())
 }
+
+// numberOf returns a value, and NaN when it is not known.
+func numberOf(value float64, known bool) Number {
+	if !known {
+		return Number(math.NaN())
+	}
+	return Number(value)
+}
