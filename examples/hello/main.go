@@ -14,13 +14,16 @@ import (
 
 	"github.com/otelmon/toolkit/middleware"
 	"github.com/otelmon/toolkit/otelmon"
+	"github.com/otelmon/toolkit/zpages"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 
-	sdk, err := otelmon.Setup(ctx, otelmon.Config{ServiceName: "shop"})
+	cfg := otelmon.Config{ServiceName: "shop"}
+	zpages.Install(&cfg) // optional: the live page
+	sdk, err := otelmon.Setup(ctx, cfg)
 	if err != nil {
 		slog.Error("telemetry is not complete", "error", err) // the service goes on
 	}
