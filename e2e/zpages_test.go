@@ -15,15 +15,15 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
-
-	"github.com/otelmon/toolkit/e2e/harness"
 	"github.com/otelmon/toolkit/exporters"
 	"github.com/otelmon/toolkit/internal/quantile"
 	"github.com/otelmon/toolkit/middleware"
 	"github.com/otelmon/toolkit/otelmon"
 	"github.com/otelmon/toolkit/zpages"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+
+	"github.com/otelmon/toolkit/e2e/harness"
 )
 
 // hostileRoute is one that a page must not take for its own.

@@ -344,7 +344,7 @@ func ExampleInstall() {
 	if err != nil {
 		slog.Error("telemetry is not complete", "error", err)
 	}
-	defer sdk.Shutdown(context.Background())
+	defer func() { _ = sdk.Shutdown(context.Background()) }()
 
 	response, err := http.Get(zpages.URL(sdk))
 	if err != nil {
