@@ -36,7 +36,7 @@ func (s *Store) judge(r *record, root *span) {
 	case c > slow && (c > r.class || c == r.class && root.entry):
 		s.keep(r, c, root, now)
 	case r.class == slow && root.duration() > r.duration,
-		r.class == unremarkable && s.isSlow(root, now):
+		r.class == unremarkable && s.isSlow(root.name, root.duration(), now):
 		s.keep(r, slow, root, now)
 	case r.class == unremarkable && len(r.open) == 0:
 		s.forget(r)
@@ -110,10 +110,20 @@ func failureRival(list []*record, r *record) *record {
 	return oldest
 }
 
-// isSlow tells whether the root is among the slowest of its time.
-func (s *Store) isSlow(root *span, now time.Time) bool {
-	rival := s.slowRival(root.name, now)
-	return rival == nil || root.duration() > rival.duration
+// floor is what the fastest of a window that is full has taken: no root of that
+// window that took no longer is among the slowest.
+type floor struct {
+	window, duration time.Duration
+	known            bool
+}
+
+// isSlow tells whether a root is among the slowest of its time.
+func (s *Store) isSlow(name string, duration time.Duration, now time.Time) bool {
+	if s.floor.known && s.floor.window == s.window(now) && duration <= s.floor.duration {
+		return false
+	}
+	rival := s.slowRival(name, now)
+	return rival == nil || duration > rival.duration
 }
 
 // slowRival returns the fastest of those with the name, or else of all that
@@ -136,6 +146,9 @@ func (s *Store) slowRival(name string, ended time.Time) *record {
 		if fastestAlike == nil || other.duration < fastestAlike.duration {
 			fastestAlike = other
 		}
+	}
+	if all >= maxSlowWindow {
+		s.floor = floor{window, fastest.duration, true}
 	}
 	switch {
 	case alike >= maxSlowAlike:

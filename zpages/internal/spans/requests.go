@@ -3,9 +3,9 @@ package spans
 import (
 	"cmp"
 	"context"
-	"maps"
 	"sync"
 
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/otelmon/toolkit/internal/headsample"
@@ -24,8 +24,14 @@ const (
 type requests struct {
 	mu       sync.Mutex
 	closed   bool
-	inFlight map[trace.SpanID]metrics.Route
-	routes   map[metrics.Route]metrics.Traced
+	inFlight map[trace.SpanID]request
+	routes   map[metrics.Route]*metrics.Traced
+}
+
+// request is one in flight. Traced is nil when its route is one too many.
+type request struct {
+	route  metrics.Route
+	traced *metrics.Traced
 }
 
 // start counts the span if it is the one that the middleware makes for a
@@ -42,50 +48,62 @@ func (q *requests) start(ctx context.Context, id trace.SpanID) {
 		return
 	}
 	if q.inFlight == nil {
-		q.inFlight, q.routes = map[trace.SpanID]metrics.Route{}, map[metrics.Route]metrics.Traced{}
+		q.inFlight, q.routes = map[trace.SpanID]request{}, map[metrics.Route]*metrics.Traced{}
 	}
-	q.inFlight[id] = route
-	q.count(route, metrics.Traced{InFlight: 1})
+	traced := q.of(route)
+	q.inFlight[id] = request{route, traced}
+	if traced != nil {
+		traced.InFlight++
+	}
 }
 
 // end counts the span, if start did, under the route that is known in the end.
-func (q *requests) end(s *span, sampled bool) {
-	named := text(s.attributes, telemetry.HTTPRoute)
-	rescued := s.rescued()
+func (q *requests) end(ended sdktrace.ReadOnlySpan) {
+	attributes := ended.Attributes()
+	named := text(attributes, telemetry.HTTPRoute)
+	rescued, _ := find(attributes, telemetry.SamplingRescued)
+	sc := ended.SpanContext()
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	route, ok := q.inFlight[s.id]
+	r, ok := q.inFlight[sc.SpanID()]
 	if !ok {
 		return
 	}
-	delete(q.inFlight, s.id)
-	q.count(route, metrics.Traced{InFlight: -1})
-	if named != "" && len(named) <= maxLabel {
-		route.Route = named
+	delete(q.inFlight, sc.SpanID())
+	if r.traced != nil {
+		r.traced.InFlight--
+	}
+	if named != "" && named != r.route.Route && len(named) <= maxLabel {
+		r.route.Route = named
+		r.traced = q.of(r.route)
 	}
 	switch {
-	case rescued:
-		q.count(route, metrics.Traced{Rescued: 1})
-	case sampled:
-		q.count(route, metrics.Traced{Sampled: 1})
+	case r.traced == nil:
+	case rescued.AsBool():
+		r.traced.Rescued++
+	case sc.IsSampled():
+		r.traced.Sampled++
 	}
 }
 
-func (q *requests) count(route metrics.Route, more metrics.Traced) {
-	t, ok := q.routes[route]
-	if !ok && len(q.routes) >= maxRoutes {
-		return
+// of returns the counts of a route, or nil when that would be one too many.
+func (q *requests) of(route metrics.Route) *metrics.Traced {
+	t := q.routes[route]
+	if t == nil && len(q.routes) < maxRoutes {
+		t = &metrics.Traced{}
+		q.routes[route] = t
 	}
-	t.Sampled += more.Sampled
-	t.Rescued += more.Rescued
-	t.InFlight += more.InFlight
-	q.routes[route] = t
+	return t
 }
 
 func (q *requests) traced() map[metrics.Route]metrics.Traced {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return maps.Clone(q.routes)
+	all := make(map[metrics.Route]metrics.Traced, len(q.routes))
+	for route, t := range q.routes {
+		all[route] = *t
+	}
+	return all
 }
 
 func (q *requests) shutdown() {

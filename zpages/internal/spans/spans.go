@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/codes"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 
@@ -49,6 +50,7 @@ type Store struct {
 	kept    [classes][]*record
 	free    []*record
 	dropped int64 // traces in flight that had to make room
+	floor   floor
 
 	flightBytes, keptBytes int
 }
@@ -100,10 +102,14 @@ func (s *Store) OnStart(ctx context.Context, started sdktrace.ReadWriteSpan) {
 
 // OnEnd implements [sdktrace.SpanProcessor].
 func (s *Store) OnEnd(ended sdktrace.ReadOnlySpan) {
-	sc, added := ended.SpanContext(), newSpan(ended)
-	if added.kind == trace.SpanKindServer {
-		s.requests.end(&added, sc.IsSampled())
+	sc := ended.SpanContext()
+	if ended.SpanKind() == trace.SpanKindServer {
+		s.requests.end(ended)
 	}
+	if s.passed(ended) {
+		return
+	}
+	added := newSpan(ended)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := s.records[sc.TraceID()]
@@ -119,6 +125,23 @@ func (s *Store) OnEnd(ended sdktrace.ReadOnlySpan) {
 		s.judge(r, &added)
 	}
 	s.evict()
+}
+
+// passed forgets a trace that is one span, and that span nothing to look at, as
+// most are: it need not be measured.
+func (s *Store) passed(ended sdktrace.ReadOnlySpan) bool {
+	if ended.Status().Code == codes.Error || len(ended.Events()) > 0 {
+		return false
+	}
+	sc, duration := ended.SpanContext(), max(0, ended.EndTime().Sub(ended.StartTime()))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.records[sc.TraceID()]
+	if r == nil || len(r.spans) > 0 || len(r.open) != 1 || r.open[0] != sc.SpanID() || s.isSlow(ended.Name(), duration, time.Now()) {
+		return false
+	}
+	s.forget(r)
+	return true
 }
 
 // close removes the span from the local roots that have not ended, and reports
@@ -204,6 +227,7 @@ func (s *Store) unlist(r *record) {
 		s.flightBytes -= r.bytes
 		return
 	}
+	s.floor = floor{}
 	s.kept[r.class] = slices.DeleteFunc(s.kept[r.class], func(other *record) bool { return other == r })
 	s.keptBytes -= r.bytes
 }
