@@ -58,7 +58,7 @@ func TestListenFails(t *testing.T) {
 		t.Errorf("got error %v, want it to wrap %v", err, broken)
 	}
 	checkError(t, err, "metrics are not served", `Prometheus.Address="127.0.0.1:0"`, "nothing was handed over")
-	if got := server.Status(); got.URL != "" || got.Guarded {
+	if got := server.Status(); got.URL != "" || got.Local || got.Authenticated {
 		t.Errorf("got %+v, want nothing served", got)
 	}
 }
@@ -84,8 +84,8 @@ func TestListenOnAUnixSocket(t *testing.T) {
 		t.Fatal(err)
 	}
 	response.Body.Close()
-	if got := server.Status(); got.URL != "" || !got.Guarded || got.Scrapes != 1 {
-		t.Errorf("got %+v, want one scrape of a guarded listener without a URL", got)
+	if got := server.Status(); got.URL != "" || !got.Local || got.Authenticated || got.Scrapes != 1 {
+		t.Errorf("got %+v, want one scrape of a local listener without a URL", got)
 	}
 }
 
@@ -93,7 +93,7 @@ func TestScrapesAreCounted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server, _ := serve(t, exporters.Prometheus{DisableListener: true})
-		if got := server.Status(); got.Scrapes != 0 || !got.LastScrape.IsZero() || got.Guarded {
+		if got := server.Status(); got.Scrapes != 0 || !got.LastScrape.IsZero() || got.Local || got.Authenticated {
 			t.Errorf("got %+v, want none", got)
 		}
 		var last time.Time
@@ -110,7 +110,7 @@ func TestScrapesAreCounted(t *testing.T) {
 	})
 }
 
-func TestGuarded(t *testing.T) {
+func TestAuthenticated(t *testing.T) {
 	t.Parallel()
 	authority := newAuthority(t)
 	files := authority.issue(t)
@@ -120,18 +120,16 @@ func TestGuarded(t *testing.T) {
 	roots := "  client_ca_file: " + authority.certificate + "\n"
 	tests := map[string]struct {
 		webConfig string
-		loopback  bool
 		want      bool
 	}{
-		"nothing stands before it":                         {"", false, false},
-		"only this machine reaches it":                     {"", true, true},
-		"a password is asked for":                          {users, false, true},
-		"no user is named":                                 {"basic_auth_users: {}\n", false, false},
-		"TLS alone":                                        {certificate, false, false},
-		"a certificate of our authority is asked for":      {certificate + clients + roots, false, true},
-		"a certificate of any authority is asked for":      {certificate + clients, false, false},
-		"a certificate is verified only where one is sent": {certificate + "  client_auth_type: VerifyClientCertIfGiven\n" + roots, false, false},
-		"any certificate will do":                          {certificate + "  client_auth_type: RequireAnyClientCert\n" + roots, false, false},
+		"nothing stands before it":                         {"", false},
+		"a password is asked for":                          {users, true},
+		"no user is named":                                 {"basic_auth_users: {}\n", false},
+		"TLS alone":                                        {certificate, false},
+		"a certificate of our authority is asked for":      {certificate + clients + roots, true},
+		"a certificate of any authority is asked for":      {certificate + clients, false},
+		"a certificate is verified only where one is sent": {certificate + "  client_auth_type: VerifyClientCertIfGiven\n" + roots, false},
+		"any certificate will do":                          {certificate + "  client_auth_type: RequireAnyClientCert\n" + roots, false},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -140,19 +138,16 @@ func TestGuarded(t *testing.T) {
 			if test.webConfig != "" {
 				config.WebConfigFile = webConfig(t, test.webConfig)
 			}
-			if test.loopback {
-				config.Listen = nil
-			}
 			server, _ := serve(t, config)
-			if got := server.Status().Guarded; got != test.want {
-				t.Errorf("got guarded %v, want %v", got, test.want)
+			if got := server.Status().Authenticated; got != test.want {
+				t.Errorf("got authenticated %v, want %v", got, test.want)
 			}
 		})
 	}
 }
 
-// The listener obeys the file as it is now, and so does Guarded a second later.
-func TestGuardedFollowsTheFile(t *testing.T) {
+// The listener obeys the file as it is now, and so does Authenticated a second later.
+func TestAuthenticatedFollowsTheFile(t *testing.T) {
 	t.Parallel()
 	authority := newAuthority(t)
 	files := authority.issue(t)
@@ -172,8 +167,8 @@ func TestGuardedFollowsTheFile(t *testing.T) {
 				t.Fatal(err)
 			}
 			<-time.After(1100 * time.Millisecond)
-			if got := server.Status().Guarded; got != want {
-				t.Errorf("got guarded %v with %q, want %v", got, content, want)
+			if got := server.Status().Authenticated; got != want {
+				t.Errorf("got authenticated %v with %q, want %v", got, content, want)
 			}
 		}
 		check(users, true)
@@ -185,14 +180,14 @@ func TestGuardedFollowsTheFile(t *testing.T) {
 			t.Fatal(err)
 		}
 		<-time.After(1100 * time.Millisecond)
-		if server.Status().Guarded {
-			t.Error("got guarded by a file that is gone")
+		if server.Status().Authenticated {
+			t.Error("got authenticated by a file that is gone")
 		}
 	})
 }
 
-// What Guarded says is what the listener does.
-func TestGuardedByClientCertificates(t *testing.T) {
+// What Authenticated says is what the listener does.
+func TestAuthenticatedByClientCertificates(t *testing.T) {
 	t.Parallel()
 	authority := newAuthority(t)
 	files := authority.issue(t)

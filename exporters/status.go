@@ -78,12 +78,14 @@ func (p *part) status() PushStatus {
 type ScrapeStatus struct {
 	// URL of the page, see [PrometheusServer.URL].
 	URL string
-	// Guarded reports whether only this machine, or those with credentials or a
-	// client certificate, can reach the listener. A Unix socket is of this machine;
-	// who else is let in by what stands before it, as before a port on loopback,
-	// is not known here. It is false without a listener. The web configuration
-	// file holds as it was up to a second ago.
-	Guarded bool
+	// Local reports whether only this machine can reach the listener: it is on
+	// loopback, or a Unix socket. Who else is let in by what stands before it is
+	// not known here.
+	Local bool
+	// Authenticated reports whether the listener asks for a password, or for a
+	// client certificate of an authority that is named. The web configuration file
+	// holds as it was up to a second ago.
+	Authenticated bool
 	// Scrapes counts the pages that were asked for, of the listener and of
 	// [PrometheusServer.Handler], and LastScrape is when that last was.
 	Scrapes    int64
@@ -95,17 +97,15 @@ func (s *PrometheusServer) Status() ScrapeStatus {
 	s.pages.mu.Lock()
 	asked, at := s.pages.asked, s.pages.askedAt
 	s.pages.mu.Unlock()
-	return ScrapeStatus{URL: s.URL(), Guarded: s.guarded(), Scrapes: asked, LastScrape: at}
+	return ScrapeStatus{URL: s.URL(), Local: s.local(), Authenticated: s.guard.holds(s.tls), Scrapes: asked, LastScrape: at}
 }
 
-func (s *PrometheusServer) guarded() bool {
+func (s *PrometheusServer) local() bool {
 	if s.listener == nil {
 		return false
 	}
-	if _, unix := s.listener.Addr().(*net.UnixAddr); unix || s.Loopback() {
-		return true
-	}
-	return s.guard.holds(s.tls)
+	_, unix := s.listener.Addr().(*net.UnixAddr)
+	return unix || s.Loopback()
 }
 
 // guard tells whether the web configuration file keeps strangers out, which may

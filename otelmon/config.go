@@ -131,10 +131,10 @@ type Config struct {
 	// are never exported. Default [slog.Default].
 	Logger *slog.Logger
 
-	// OnStart are called at the end of Setup with the SDK, which runs and may be
-	// asked for its Status, one after the other; not when telemetry is off. They
-	// hold Setup up, and are not to call it. A panic in one is an error of Setup.
-	OnStart []func(*SDK)
+	// OnStart are called with the SDK, one after the other, before Setup returns:
+	// the SDK runs, and the globals are set. They are not called when telemetry is
+	// off. An error or a panic becomes part of Setup's error.
+	OnStart []func(*SDK) error
 
 	// DisableGlobals leaves the globals of the OpenTelemetry API alone and
 	// allows several SDKs in one process, as tests need. Instrumentation must

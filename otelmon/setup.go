@@ -3,6 +3,7 @@ package otelmon
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 
@@ -63,6 +64,18 @@ func Setup(ctx context.Context, cfg Config) (*SDK, error) {
 	if ctx == nil {
 		ctx = context.Background()
 	}
+	sdk, err := setUp(ctx, cfg)
+	if errors.Is(err, ErrAlreadySetUp) || sdk.meter == nil {
+		return sdk, err
+	}
+	errs := []error{err}
+	for i, call := range cfg.OnStart {
+		errs = append(errs, sdk.tell(i, call))
+	}
+	return sdk, errors.Join(errs...)
+}
+
+func setUp(ctx context.Context, cfg Config) (*SDK, error) {
 	if cfg.DisableGlobals {
 		return start(ctx, cfg, newProviders())
 	}
@@ -74,6 +87,22 @@ func Setup(ctx context.Context, cfg Config) (*SDK, error) {
 	sdk, err := startAsGlobal(ctx, cfg)
 	global.running = sdk
 	return sdk, err
+}
+
+// tell calls one of Config.OnStart, whose panic is an error too.
+func (s *SDK) tell(i int, call func(*SDK) error) (err error) {
+	defer func() {
+		if problem := recover(); problem != nil {
+			err = fmt.Errorf("panic: %v", problem)
+		}
+		if err != nil {
+			err = fmt.Errorf("Config.OnStart[%d]: %w", i, err)
+		}
+	}()
+	if call == nil {
+		return errors.New("nil; accepted: a function")
+	}
+	return call(s)
 }
 
 // startAsGlobal is the one place where globals of the OpenTelemetry API are

@@ -65,22 +65,8 @@ func start(ctx context.Context, cfg Config, lead providers) (*SDK, error) {
 	lead.logger.Set(sdk.logger)
 	lead.meter.Set(sdk.meter, rules)
 	sdk.settings, sdk.cardinality = settings(vars, unused), cfg.CardinalityLimit
-	for i, call := range cfg.OnStart {
-		vars.Add(sdk.tell(i, call))
-	}
 	sdk.log.Info("start", "telemetry is on", "service", sdk.serviceName, "metrics", sdk.MetricsURL(), "otlp", sdk.OTLPEndpoint())
 	return sdk, vars.Err()
-}
-
-// tell calls one of Config.OnStart, whose panic is an error.
-func (s *SDK) tell(i int, call func(*SDK)) (err error) {
-	defer func() {
-		if problem := recover(); problem != nil {
-			err = fmt.Errorf("Config.OnStart[%d]: panic: %v", i, problem)
-		}
-	}()
-	call(s)
-	return nil
 }
 
 // checked reports what cannot be obeyed and leaves it out. A nil in a list would
@@ -89,7 +75,6 @@ func (c Config) checked(vars *env.Reader) Config {
 	c.SpanProcessors = withoutNil(vars, "SpanProcessors", c.SpanProcessors, func(p sdktrace.SpanProcessor) bool { return p == nil })
 	c.LogProcessors = withoutNil(vars, "LogProcessors", c.LogProcessors, func(p sdklog.Processor) bool { return p == nil })
 	c.Readers = withoutNil(vars, "Readers", c.Readers, func(r sdkmetric.Reader) bool { return r == nil })
-	c.OnStart = withoutNil(vars, "OnStart", c.OnStart, func(call func(*SDK)) bool { return call == nil })
 	c.Views = withoutNil(vars, "Views", c.Views, func(v sdkmetric.View) bool { return v == nil })
 	if c.CardinalityLimit < 0 {
 		vars.Refuse("Config.CardinalityLimit", fmt.Errorf("Config.CardinalityLimit=%d: the default is used; accepted: a number above 0, or 0 for the default", c.CardinalityLimit))

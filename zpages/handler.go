@@ -64,14 +64,18 @@ const (
 // refusal returns why a request is not answered, "" if it is.
 func (p *page) refusal(r *http.Request) (problem string, status int) {
 	sdk := p.sdk.Load()
-	switch {
-	case r.Method != http.MethodGet && r.Method != http.MethodHead:
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return "This page is only read.", http.StatusMethodNotAllowed
-	case sdk == nil:
+	}
+	if sdk == nil {
 		return "Telemetry is not on yet.", http.StatusServiceUnavailable
-	case !sdk.Status().Scrape.Guarded:
+	}
+	switch listener := sdk.Status().Scrape; {
+	case listener.Authenticated: // and so is the request
+		return "", http.StatusOK
+	case !listener.Local:
 		return unguarded, http.StatusForbidden
-	case r.Header.Get("Authorization") == "" && !ownHost(r.Host):
+	case !ownHost(r.Host):
 		return otherHost, http.StatusForbidden
 	}
 	return "", http.StatusOK

@@ -2,6 +2,7 @@ package zpages
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -45,11 +46,16 @@ func newPage() *page {
 	return p
 }
 
-// start begins to collect, until the SDK shuts its readers down.
-func (p *page) start(sdk *otelmon.SDK) {
-	p.started = time.Now()
-	p.sdk.Store(sdk)
+var errUsed = errors.New("the live page was that of another Setup; accepted: a Config that zpages.Install was called with for this one")
+
+// start begins to collect, until the SDK shuts its readers down. There is one SDK
+// that knows the reader.
+func (p *page) start(sdk *otelmon.SDK) error {
+	if !p.sdk.CompareAndSwap(nil, sdk) {
+		return errUsed
+	}
 	p.reader.run(p.collectOnAndOn)
+	return nil
 }
 
 func (p *page) collectOnAndOn(ctx context.Context) {

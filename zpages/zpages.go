@@ -23,10 +23,12 @@ import (
 // path is where the page is, with all that belongs to it below.
 const path = "/zpages/"
 
-// Install adds the page to cfg, before [otelmon.Setup] is called with it, once for
-// each Setup: a reader, a span processor, and handlers for /zpages/ and, unless
-// cfg has one, for the root, which leads there. A cfg that has a page keeps it;
-// nil is left alone.
+// Install adds the page to cfg, before [otelmon.Setup] is called with it: a reader,
+// a span processor, and handlers for /zpages/ and, unless cfg has one, for the
+// root, which leads there. A cfg that has a page keeps it; nil is left alone.
+//
+// A page is of one SDK, as readers are: another Setup with the same cfg returns an
+// error. Make the Config anew for each.
 //
 // The page shows traces, attributes and the configuration, secrets left out, and
 // changes nothing. It is refused where the metrics listener can be reached from

@@ -123,8 +123,12 @@ func TestAnswers(t *testing.T) {
 		"a host name that was made to lead here":           {http.MethodGet, url, host("evil.example"), 403, "localhost"},
 		"the same for data":                                {http.MethodGet, url + "data", host("evil.example:9464"), 403, "localhost"},
 		"a host name that only begins like this machine's": {http.MethodGet, url, host("localhost.evil.example"), 403, "localhost"},
-		"an address as the host":                           {http.MethodGet, url, host("127.0.0.1:1"), 200, ""},
-		"an address of IPv6 as the host":                   {http.MethodGet, url, host("[::1]"), 200, ""},
+		"a password that nobody asked for is no password": {http.MethodGet, url, func(r *http.Request) {
+			r.Host = "evil.example"
+			r.SetBasicAuth("ann", "secret")
+		}, 403, "localhost"},
+		"an address as the host":         {http.MethodGet, url, host("127.0.0.1:1"), 200, ""},
+		"an address of IPv6 as the host": {http.MethodGet, url, host("[::1]"), 200, ""},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -281,6 +285,18 @@ func TestTwoPagesInOneProcess(t *testing.T) {
 	serve(t, other, 7)
 	for sdk, want := range map[*otelmon.SDK]int64{one: 3, other: 7} {
 		readUntil(t, zpages.URL(sdk)+"data", func(d data) bool { return d.Total.Requests == want })
+	}
+}
+
+func TestAPageIsOfOneSDK(t *testing.T) {
+	t.Parallel()
+	cfg := config()
+	for _, want := range []string{"", "accepted: a Config that zpages.Install was called with for this one"} {
+		sdk, err := otelmon.Setup(t.Context(), cfg)
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("error: got %v, want %q", err, want)
+		}
+		_ = sdk.Shutdown(t.Context()) // the second says that the reader has ended
 	}
 }
 
