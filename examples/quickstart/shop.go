@@ -44,7 +44,8 @@ func newShop(stockURL string) (*shop, error) {
 	orders, err1 := meter.Int64Counter("shop.orders",
 		metric.WithUnit("{order}"), metric.WithDescription("Orders taken, by outcome."))
 	quantities, err2 := meter.Int64Histogram("shop.order.quantity",
-		metric.WithUnit("{item}"), metric.WithDescription("Items in an accepted order."))
+		metric.WithUnit("{item}"), metric.WithDescription("Items in an accepted order."),
+		metric.WithExplicitBucketBoundaries(1, 2, 5, 10, 20, 50, 100))
 	return &shop{
 		stockURL:   stockURL,
 		client:     &http.Client{Transport: middleware.Transport(nil, middleware.Config{}), Timeout: 2 * time.Second},

@@ -61,6 +61,9 @@ func (rs *routes) rows(places []int, covered, now time.Duration) (rows []Row, ot
 	rows = make([]Row, 0, rs.placed+1)
 	inFlight, traced := rs.rest.inFlight, rs.rest.traced
 	for _, r := range rs.known {
+		if r.before.unmeasured() {
+			continue
+		}
 		if r.history == nil {
 			inFlight += r.inFlight
 			traced = traced || r.traced

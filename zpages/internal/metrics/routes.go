@@ -220,7 +220,7 @@ func (rs *routes) forget(place int) {
 
 // busy tells whether the route has requests, in flight or since the last
 // collection.
-func (r *route) busy() bool { return r.inFlight > 0 || r.grown() > 0 }
+func (r *route) busy() bool { return r.inFlight > 0 && !r.now.unmeasured() || r.grown() > 0 }
 
 // grown returns the requests since the last collection.
 func (r *route) grown() uint64 {

@@ -220,3 +220,19 @@ func TestARestartEveryFewMinutes(t *testing.T) {
 		}
 	}
 }
+
+func TestRequestsWithoutMetricsAreNoRow(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	s.get("/measured", 3, 0.01)
+	hanging, unmeasured := metrics.Route{Method: "GET", Route: "/hanging"}, metrics.Route{Method: "GET", Route: "/unmeasured"}
+	s.traced = map[metrics.Route]metrics.Traced{hanging: {InFlight: 1}, unmeasured: {Sampled: 7, InFlight: 1}}
+	s.collect(2 * time.Second)
+	var got []string
+	for _, row := range s.view(time.Minute).Routes {
+		got = append(got, row.Key)
+	}
+	if diff := cmp.Diff([]string{"GET /measured", "GET /hanging"}, got); diff != "" {
+		t.Errorf("rows (-want +got):\n%s", diff)
+	}
+}

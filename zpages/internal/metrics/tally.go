@@ -70,6 +70,10 @@ type tally struct {
 	buckets                   [maxBounds + 1]uint64 // by the layout, streams left out
 }
 
+// unmeasured tells whether requests leave spans and no metrics, such as with
+// middleware.Duration disabled: there is nothing to show of them.
+func (t *tally) unmeasured() bool { return t.requests == 0 && t.sampled+t.rescued > 0 }
+
 func (t *tally) add(other *tally) {
 	t.requests += other.requests
 	t.errors += other.errors
