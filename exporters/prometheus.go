@@ -70,15 +70,15 @@ type PrometheusServer struct {
 	// Reader is to be registered with a MeterProvider, which shuts it down.
 	Reader sdkmetric.Reader
 
-	registry *prometheus.Registry
-	failures failures
-	pages    *pages
-	server   *http.Server
-	listener net.Listener
-	tls      bool
-	guard    guard
-	served   chan struct{}
-	log      *diag.Log
+	registry  *prometheus.Registry
+	failures  failures
+	pages     *pages
+	server    *http.Server
+	listener  net.Listener
+	tls       bool
+	webConfig string
+	served    chan struct{}
+	log       *diag.Log
 }
 
 // Start opens the listener and serves. The server is never nil: with an error,
@@ -135,7 +135,7 @@ func (p Prometheus) listen(ctx context.Context, s *PrometheusServer, vars *env.R
 		return fmt.Errorf("metrics are not served: %s: %w; accepted: a free address of this machine, port 0 for any free port", variables, err)
 	}
 	s.listener = listener
-	s.tls, s.guard.webConfig = usesTLS(webConfig), webConfig
+	s.tls, s.webConfig = usesTLS(webConfig), webConfig
 	s.server = &http.Server{
 		Handler:           mux,
 		ReadHeaderTimeout: 5 * time.Second,

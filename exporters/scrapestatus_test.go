@@ -58,7 +58,7 @@ func TestListenFails(t *testing.T) {
 		t.Errorf("got error %v, want it to wrap %v", err, broken)
 	}
 	checkError(t, err, "metrics are not served", `Prometheus.Address="127.0.0.1:0"`, "nothing was handed over")
-	if got := server.Status(); got.URL != "" || got.Local || got.Authenticated {
+	if got := server.Status(); got.URL != "" || got.Local || got.Password || got.ClientCAs {
 		t.Errorf("got %+v, want nothing served", got)
 	}
 }
@@ -84,7 +84,7 @@ func TestListenOnAUnixSocket(t *testing.T) {
 		t.Fatal(err)
 	}
 	response.Body.Close()
-	if got := server.Status(); got.URL != "" || !got.Local || got.Authenticated || got.Scrapes != 1 {
+	if got := server.Status(); got.URL != "" || !got.Local || got.Password || got.ClientCAs || got.Scrapes != 1 {
 		t.Errorf("got %+v, want one scrape of a local listener without a URL", got)
 	}
 }
@@ -93,7 +93,7 @@ func TestScrapesAreCounted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server, _ := serve(t, exporters.Prometheus{DisableListener: true})
-		if got := server.Status(); got.Scrapes != 0 || !got.LastScrape.IsZero() || got.Local || got.Authenticated {
+		if got := server.Status(); got.Scrapes != 0 || !got.LastScrape.IsZero() || got.Local || got.Password || got.ClientCAs {
 			t.Errorf("got %+v, want none", got)
 		}
 		var last time.Time
@@ -110,7 +110,7 @@ func TestScrapesAreCounted(t *testing.T) {
 	})
 }
 
-func TestAuthenticated(t *testing.T) {
+func TestStatusOfTheWebConfigurationFile(t *testing.T) {
 	t.Parallel()
 	authority := newAuthority(t)
 	files := authority.issue(t)
@@ -119,17 +119,16 @@ func TestAuthenticated(t *testing.T) {
 	clients := "  client_auth_type: RequireAndVerifyClientCert\n"
 	roots := "  client_ca_file: " + authority.certificate + "\n"
 	tests := map[string]struct {
-		webConfig string
-		want      bool
+		webConfig           string
+		password, clientCAs bool
 	}{
-		"nothing stands before it":                         {"", false},
-		"a password is asked for":                          {users, true},
-		"no user is named":                                 {"basic_auth_users: {}\n", false},
-		"TLS alone":                                        {certificate, false},
-		"a certificate of our authority is asked for":      {certificate + clients + roots, true},
-		"a certificate of any authority is asked for":      {certificate + clients, false},
-		"a certificate is verified only where one is sent": {certificate + "  client_auth_type: VerifyClientCertIfGiven\n" + roots, false},
-		"any certificate will do":                          {certificate + "  client_auth_type: RequireAnyClientCert\n" + roots, false},
+		"nothing stands before it":                    {"", false, false},
+		"a password is asked for":                     {users, true, false},
+		"no user is named":                            {"basic_auth_users: {}\n", false, false},
+		"TLS alone":                                   {certificate, false, false},
+		"a certificate of our authority is asked for": {certificate + clients + roots, false, true},
+		"a certificate of any authority is asked for": {certificate + clients, false, false},
+		"both are asked for":                          {certificate + clients + roots + users, true, true},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -139,55 +138,37 @@ func TestAuthenticated(t *testing.T) {
 				config.WebConfigFile = webConfig(t, test.webConfig)
 			}
 			server, _ := serve(t, config)
-			if got := server.Status().Authenticated; got != test.want {
-				t.Errorf("got authenticated %v, want %v", got, test.want)
+			if got := server.Status(); got.Password != test.password || got.ClientCAs != test.clientCAs {
+				t.Errorf("got %+v, want password %v and authorities %v", got, test.password, test.clientCAs)
 			}
 		})
 	}
 }
 
-// The listener obeys the file as it is now, and so does Authenticated a second later.
-func TestAuthenticatedFollowsTheFile(t *testing.T) {
+// The listener obeys the file as it is now, and so does the status.
+func TestStatusFollowsTheWebConfigurationFile(t *testing.T) {
 	t.Parallel()
-	authority := newAuthority(t)
-	files := authority.issue(t)
 	const users = "basic_auth_users:\n  user: $2a$04$PEbcNKuKFvDTtRkWd5cSl.sZtBCzxvJLSgWCcnvcnv7QZgNWcSDsW\n"
-	clients := "tls_server_config:\n  cert_file: " + files.certificate + "\n  key_file: " + files.key +
-		"\n  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: " + authority.certificate + "\n"
-	synctest.Test(t, func(t *testing.T) {
-		memory := &pipes{accepted: make(chan net.Conn), closed: make(chan struct{})}
-		path := webConfig(t, users)
-		server, _ := serve(t, exporters.Prometheus{
-			WebConfigFile: path,
-			Listen:        func(context.Context, string, string) (net.Listener, error) { return memory, nil },
-		})
-		check := func(content string, want bool) {
-			t.Helper()
-			if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			<-time.After(1100 * time.Millisecond)
-			if got := server.Status().Authenticated; got != want {
-				t.Errorf("got authenticated %v with %q, want %v", got, content, want)
-			}
-		}
-		check(users, true)
-		check("", false)
-		check(users, true)
-		check("{garbage", false)
-		check(clients, false) // the listener speaks no TLS
-		if err := os.Remove(path); err != nil {
+	path := webConfig(t, users)
+	server, _ := serve(t, exporters.Prometheus{WebConfigFile: path, Listen: listenElsewhere})
+	for _, content := range []string{users, "", users, "{garbage"} {
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		<-time.After(1100 * time.Millisecond)
-		if server.Status().Authenticated {
-			t.Error("got authenticated by a file that is gone")
+		if got, want := server.Status().Password, content == users; got != want {
+			t.Errorf("got password %v with %q, want %v", got, content, want)
 		}
-	})
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if server.Status().Password {
+		t.Error("got a password by a file that is gone")
+	}
 }
 
-// What Authenticated says is what the listener does.
-func TestAuthenticatedByClientCertificates(t *testing.T) {
+// What ClientCAs says is what the listener does.
+func TestClientCertificates(t *testing.T) {
 	t.Parallel()
 	authority := newAuthority(t)
 	files := authority.issue(t)

@@ -2,7 +2,6 @@ package exporters
 
 import (
 	"net"
-	"sync"
 	"time"
 )
 
@@ -82,10 +81,14 @@ type ScrapeStatus struct {
 	// loopback, or a Unix socket. Who else is let in by what stands before it is
 	// not known here.
 	Local bool
-	// Authenticated reports whether the listener asks for a password, or for a
-	// client certificate of an authority that is named. The web configuration file
-	// holds as it was up to a second ago.
-	Authenticated bool
+	// Password reports whether the web configuration file, as it is now, names
+	// users, so that each request has to come from one of them.
+	Password bool
+	// ClientCAs reports whether it names authorities that the certificates of
+	// clients are verified against: a request that has [tls.ConnectionState]'s
+	// VerifiedChains is then of somebody who is known. A connection may be older
+	// than the file.
+	ClientCAs bool
 	// Scrapes counts the pages that were asked for, of the listener and of
 	// [PrometheusServer.Handler], and LastScrape is when that last was.
 	Scrapes    int64
@@ -97,7 +100,13 @@ func (s *PrometheusServer) Status() ScrapeStatus {
 	s.pages.mu.Lock()
 	asked, at := s.pages.asked, s.pages.askedAt
 	s.pages.mu.Unlock()
-	return ScrapeStatus{URL: s.URL(), Local: s.local(), Authenticated: s.guard.holds(s.tls), Scrapes: asked, LastScrape: at}
+	status := ScrapeStatus{URL: s.URL(), Local: s.local(), Scrapes: asked, LastScrape: at}
+	if config, err := readWebConfig(s.webConfig); err == nil {
+		clients := config.TLSConfig
+		status.Password = len(config.Users) > 0
+		status.ClientCAs = clients.ClientCAs != "" || clients.ClientCAsText != ""
+	}
+	return status
 }
 
 func (s *PrometheusServer) local() bool {
@@ -106,41 +115,4 @@ func (s *PrometheusServer) local() bool {
 	}
 	_, unix := s.listener.Addr().(*net.UnixAddr)
 	return unix || s.Loopback()
-}
-
-// guard tells whether the web configuration file keeps strangers out, which may
-// change while the service runs. Safe for concurrent use.
-type guard struct {
-	webConfig string
-
-	mu   sync.Mutex
-	at   time.Time // when the file was read
-	kept bool
-}
-
-// holds is told whether the listener speaks TLS, which does not change: without,
-// it asks for no certificate, whatever the file says by now.
-func (g *guard) holds(overTLS bool) bool {
-	const fresh = time.Second
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.webConfig == "" {
-		return false
-	}
-	if g.at.IsZero() || time.Since(g.at) > fresh {
-		g.at, g.kept = time.Now(), keepsStrangersOut(g.webConfig, overTLS)
-	}
-	return g.kept
-}
-
-// keepsStrangersOut wants an authority for the clients' certificates, since
-// without one any that the system trusts would do.
-func keepsStrangersOut(path string, overTLS bool) bool {
-	config, err := readWebConfig(path)
-	if err != nil {
-		return false
-	}
-	clients := config.TLSConfig
-	verified := clients.ClientAuth == "RequireAndVerifyClientCert" && (clients.ClientCAs != "" || clients.ClientCAsText != "")
-	return len(config.Users) > 0 || overTLS && verified
 }

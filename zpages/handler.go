@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/otelmon/toolkit/exporters"
 	"github.com/otelmon/toolkit/zpages/internal/metrics"
 )
 
@@ -45,6 +46,11 @@ func (p *page) handler() http.Handler {
 		for name, value := range headers {
 			w.Header().Set(name, value)
 		}
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			w.Header().Set("Allow", "GET, HEAD")
+			http.Error(w, "This page is only read.", http.StatusMethodNotAllowed)
+			return
+		}
 		if problem, status := p.refusal(r); problem != "" {
 			http.Error(w, problem, status)
 			return
@@ -56,23 +62,27 @@ func (p *page) handler() http.Handler {
 const (
 	unguarded = "This page is not shown here, because other machines can reach it without a password.\n" +
 		"Listen on localhost (OTEL_EXPORTER_PROMETHEUS_HOST), or set basic_auth_users in the file\n" +
-		"that OTELMON_PROMETHEUS_WEB_CONFIG_FILE names."
+		"that OTELMON_PROMETHEUS_WEB_CONFIG_FILE names, and start the service again."
 	otherHost = "This page is not shown under a name that it does not know.\n" +
 		"Use localhost, or the address of the machine."
 )
 
 // refusal returns why a request is not answered, "" if it is.
 func (p *page) refusal(r *http.Request) (problem string, status int) {
-	sdk := p.sdk.Load()
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		return "This page is only read.", http.StatusMethodNotAllowed
-	}
-	if sdk == nil {
+	switch sdk := p.sdk.Load(); {
+	case sdk == nil:
 		return "Telemetry is not on yet.", http.StatusServiceUnavailable
+	case p.hidden.Load():
+		return unguarded, http.StatusForbidden
+	default:
+		return refusal(r, sdk.Status().Scrape)
 	}
-	switch listener := sdk.Status().Scrape; {
-	case listener.Authenticated: // and so is the request
-		return "", http.StatusOK
+}
+
+func refusal(r *http.Request, listener exporters.ScrapeStatus) (problem string, status int) {
+	switch {
+	case listener.Password: // which the listener has checked
+	case listener.ClientCAs && r.TLS != nil && len(r.TLS.VerifiedChains) > 0:
 	case !listener.Local:
 		return unguarded, http.StatusForbidden
 	case !ownHost(r.Host):
@@ -89,6 +99,7 @@ func ownHost(hostport string) bool {
 	if err != nil {
 		host = strings.Trim(hostport, "[]")
 	}
+	host = strings.ToLower(host)
 	return host == "localhost" || strings.HasSuffix(host, ".localhost") || net.ParseIP(host) != nil
 }
 

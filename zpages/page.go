@@ -29,6 +29,7 @@ type page struct {
 	metrics *metrics.Store
 	started time.Time
 	sdk     atomic.Pointer[otelmon.SDK] // nil until start
+	hidden  atomic.Bool                 // nobody may see the page
 
 	looked atomic.Int64 // when a browser last asked, since started
 	wake   chan struct{}
@@ -48,11 +49,15 @@ func newPage() *page {
 
 var errUsed = errors.New("the live page was that of another Setup; accepted: a Config that zpages.Install was called with for this one")
 
-// start begins to collect, until the SDK shuts its readers down. There is one SDK
-// that knows the reader.
+// start begins to collect, until the SDK shuts its readers down, unless nobody may
+// see the page. There is one SDK that knows the reader.
 func (p *page) start(sdk *otelmon.SDK) error {
 	if !p.sdk.CompareAndSwap(nil, sdk) {
 		return errUsed
+	}
+	if listener := sdk.Status().Scrape; !listener.Local && !listener.Password && !listener.ClientCAs {
+		p.hidden.Store(true)
+		return p.spans.Shutdown(context.Background()) // it holds nothing then, and does not wait
 	}
 	p.reader.run(p.collectOnAndOn)
 	return nil
@@ -108,13 +113,17 @@ type reader struct {
 
 	running sync.WaitGroup
 	mu      sync.Mutex
-	stop    context.CancelFunc
+	stop    context.CancelFunc // nil before run
+	ended   bool
 }
 
 func (r *reader) run(collect func(context.Context)) {
-	ctx, stop := context.WithCancel(context.Background())
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.ended {
+		return
+	}
+	ctx, stop := context.WithCancel(context.Background())
 	r.stop = stop
 	r.running.Go(func() { collect(ctx) })
 }
@@ -122,11 +131,11 @@ func (r *reader) run(collect func(context.Context)) {
 // Shutdown ends the collection that runs, and all later ones.
 func (r *reader) Shutdown(ctx context.Context) error {
 	r.mu.Lock()
-	stop := r.stop
-	r.mu.Unlock()
-	if stop != nil {
-		stop()
+	r.ended = true
+	if r.stop != nil {
+		r.stop()
 	}
+	r.mu.Unlock()
 	err := r.ManualReader.Shutdown(ctx)
 	r.running.Wait()
 	return err

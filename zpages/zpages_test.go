@@ -127,6 +127,7 @@ func TestAnswers(t *testing.T) {
 			r.Host = "evil.example"
 			r.SetBasicAuth("ann", "secret")
 		}, 403, "localhost"},
+		"the host in capitals":           {http.MethodGet, url, host("LOCALHOST:1"), 200, ""},
 		"an address as the host":         {http.MethodGet, url, host("127.0.0.1:1"), 200, ""},
 		"an address of IPv6 as the host": {http.MethodGet, url, host("[::1]"), 200, ""},
 	}
