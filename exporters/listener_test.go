@@ -103,7 +103,7 @@ func TestHandlerWithoutListener(t *testing.T) {
 		"no listener":             {exporters.Prometheus{Address: address, DisableListener: true}, ""},
 		"pages and no listener": {
 			exporters.Prometheus{DisableListener: true, Handlers: map[string]http.Handler{"/live": http.NotFoundHandler()}},
-			"Prometheus.Handlers are not served, because there is no listener (Prometheus.DisableListener)",
+			"Prometheus.Handlers are not served (/live), because there is no listener (Prometheus.DisableListener)",
 		},
 	}
 	for name, test := range tests {

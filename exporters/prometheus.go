@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -103,7 +105,8 @@ func (p Prometheus) Start(ctx context.Context) (*PrometheusServer, error) {
 	case !p.DisableListener:
 		vars.Add(p.listen(ctx, s, vars))
 	case len(p.Handlers) > 0:
-		vars.Add(errors.New("Prometheus.Handlers are not served, because there is no listener (Prometheus.DisableListener); accepted: one or the other"))
+		vars.Add(fmt.Errorf("Prometheus.Handlers are not served (%s), because there is no listener (Prometheus.DisableListener); accepted: one or the other",
+			strings.Join(slices.Sorted(maps.Keys(p.Handlers)), ", ")))
 	}
 	return s, vars.Err()
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"slices"
@@ -161,7 +162,8 @@ func (s *SDK) startExporters(ctx context.Context, c *Config, to destinations, va
 	var err error
 	serve := slices.Contains(to.metrics, "prometheus")
 	if !serve && len(c.Prometheus.Handlers) > 0 {
-		vars.Add(errors.New("Config.Prometheus.Handlers are not served, because the Prometheus exporter is off; accepted: one or the other"))
+		vars.Add(fmt.Errorf("Config.Prometheus.Handlers are not served (%s), because the Prometheus exporter is off, see OTEL_METRICS_EXPORTER and Config.DisablePrometheus; accepted: one or the other",
+			strings.Join(slices.Sorted(maps.Keys(c.Prometheus.Handlers)), ", ")))
 		c.Prometheus.Handlers = nil
 	}
 	if pushed := c.pushgateway(vars) != nil; serve || pushed {

@@ -3,6 +3,7 @@ package zpages
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,13 +31,15 @@ type page struct {
 	started time.Time
 	sdk     atomic.Pointer[otelmon.SDK] // nil until start
 	hidden  atomic.Bool                 // nobody may see the page
+	logger  *slog.Logger
 
 	looked atomic.Int64 // when a browser last asked, since started
 	wake   chan struct{}
 }
 
-func newPage() *page {
+func newPage(logger *slog.Logger) *page {
 	p := &page{
+		logger:  logger,
 		spans:   spans.New(),
 		metrics: metrics.New(),
 		started: time.Now(),
@@ -55,8 +58,11 @@ func (p *page) start(sdk *otelmon.SDK) error {
 	if !p.sdk.CompareAndSwap(nil, sdk) {
 		return errUsed
 	}
-	if listener := sdk.Status().Scrape; !listener.Local && !listener.Password && !listener.ClientCAs {
+	if listener := sdk.Status().Scrape; !guarded(listener) {
 		p.hidden.Store(true)
+		if listener.URL != "" {
+			p.logger.Warn("otelmon: the live page is not shown: other machines can reach it, and it asks for no password", "page", listener.URL, "see", "docs/zpages.md")
+		}
 		return p.spans.Shutdown(context.Background()) // it holds nothing then, and does not wait
 	}
 	p.reader.run(p.collectOnAndOn)

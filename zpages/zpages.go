@@ -12,11 +12,14 @@
 package zpages
 
 import (
+	"cmp"
+	"log/slog"
 	"maps"
 	"net/http"
 	"slices"
 	"strings"
 
+	"github.com/otelmon/toolkit/exporters"
 	"github.com/otelmon/toolkit/otelmon"
 )
 
@@ -31,10 +34,10 @@ const path = "/zpages/"
 // error. Make the Config anew for each.
 //
 // The page shows traces, attributes and the configuration, secrets left out, and
-// changes nothing. It is refused where the metrics listener can be reached from
-// other machines, unless the web configuration file (OTELMON_PROMETHEUS_WEB_CONFIG_FILE)
-// asks for a password or a client certificate. Without a listener, Setup returns an
-// error.
+// changes nothing. It is refused, and cfg.Logger is told so, where the metrics
+// listener can be reached from other machines, unless the web configuration file
+// (OTELMON_PROMETHEUS_WEB_CONFIG_FILE) asks for a password or for certificates of
+// an authority that it names. Without a listener, Setup returns an error.
 //
 // Metrics are collected every 2 s while somebody looks at the page, else every
 // 10 s; callbacks of observable instruments are called as often.
@@ -42,7 +45,7 @@ func Install(cfg *otelmon.Config) {
 	if cfg == nil || cfg.Prometheus.Handlers[path] != nil {
 		return
 	}
-	p := newPage()
+	p := newPage(cmp.Or(cfg.Logger, slog.Default()))
 	cfg.Readers = append(slices.Clip(cfg.Readers), p.reader)
 	cfg.SpanProcessors = append(slices.Clip(cfg.SpanProcessors), p.spans)
 	cfg.OnStart = append(slices.Clip(cfg.OnStart), p.start)
@@ -59,11 +62,16 @@ func Install(cfg *otelmon.Config) {
 }
 
 // URL returns the address of the page of an SDK that was set up with one, "" when
-// there is no listener.
+// there is no listener or the page is refused there.
 func URL(sdk *otelmon.SDK) string {
 	base, served := strings.CutSuffix(sdk.MetricsURL(), "/metrics")
-	if !served {
+	if !served || !guarded(sdk.Status().Scrape) {
 		return ""
 	}
 	return base + path
+}
+
+// guarded reports whether not just anybody reaches the listener.
+func guarded(listener exporters.ScrapeStatus) bool {
+	return listener.Local || listener.Password || listener.ClientCAs
 }

@@ -171,7 +171,11 @@ func TestOtherMachinesNeedAPassword(t *testing.T) {
 			t.Parallel()
 			cfg := config()
 			cfg.Prometheus.Address, cfg.Prometheus.WebConfigFile = test.address, test.file
-			response, body := ask(t, http.MethodGet, zpages.URL(setUp(t, cfg))+"data", test.change)
+			sdk := setUp(t, cfg)
+			if shown := zpages.URL(sdk) != ""; shown != (test.status != 403) {
+				t.Errorf("address of the page: got %q", zpages.URL(sdk))
+			}
+			response, body := ask(t, http.MethodGet, strings.TrimSuffix(sdk.MetricsURL(), "metrics")+"zpages/data", test.change)
 			if response.StatusCode != test.status {
 				t.Errorf("status: got %d, want %d: %s", response.StatusCode, test.status, body)
 			}
