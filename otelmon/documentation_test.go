@@ -301,3 +301,18 @@ func TestSetupWritesNothingByItself(t *testing.T) {
 		t.Errorf("written to the standard streams:\n%s", text)
 	}
 }
+
+// Who does not ask for the live page or the doctor has nothing of them.
+func TestExtensionsAreNotLinkedIn(t *testing.T) {
+	t.Parallel()
+	const module = "github.com/otelmon/toolkit/"
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", module+"otelmon", module+"middleware", module+"llm", module+"proxy").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for dependency := range strings.Lines(string(out)) {
+		if strings.HasPrefix(dependency, module+"zpages") || strings.HasPrefix(dependency, module+"doctor") {
+			t.Errorf("%s is linked in", strings.TrimSpace(dependency))
+		}
+	}
+}
