@@ -70,7 +70,9 @@ func Setup(ctx context.Context, cfg Config) (*SDK, error) {
 	}
 	errs := []error{err}
 	for i, call := range cfg.OnStart {
-		errs = append(errs, sdk.tell(i, call))
+		if !sdk.over() {
+			errs = append(errs, sdk.tell(i, call))
+		}
 	}
 	return sdk, errors.Join(errs...)
 }

@@ -31,7 +31,7 @@ const path = "/zpages/"
 // root, which leads there. A cfg that has a page keeps it; nil is left alone.
 //
 // A page is of one SDK, as readers are: another Setup with the same cfg returns an
-// error. Make the Config anew for each.
+// error. Keep one without a page for each: cfg := base; zpages.Install(&cfg).
 //
 // The page shows traces, attributes and the configuration, secrets left out, and
 // changes nothing. It is refused, and cfg.Logger is told so, where the metrics
@@ -56,9 +56,15 @@ func Install(cfg *otelmon.Config) {
 	}
 	handlers[path] = p.handler()
 	if handlers["/{$}"] == nil && handlers["/"] == nil {
-		handlers["/{$}"] = http.RedirectHandler(path, http.StatusFound)
+		handlers["/{$}"] = http.HandlerFunc(lead)
 	}
 	cfg.Prometheus.Handlers = handlers
+}
+
+// lead leads to the page, also where a proxy shows the listener below a path.
+func lead(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Location", strings.TrimPrefix(path, "/"))
+	w.WriteHeader(http.StatusFound)
 }
 
 // URL returns the address of the page of an SDK that was set up with one, "" when

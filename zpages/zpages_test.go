@@ -141,6 +141,9 @@ func TestAnswers(t *testing.T) {
 			if !strings.Contains(body, test.says) {
 				t.Errorf("the answer does not say %q: %s", test.says, body)
 			}
+			if location := response.Header.Get("Location"); test.status == 302 && location != "zpages/" {
+				t.Errorf("location: got %q, want one that a path before it does not harm", location)
+			}
 			if strings.HasPrefix(test.url, url) && !strings.HasPrefix(response.Header.Get("Content-Security-Policy"), "default-src 'none'; script-src 'self';") {
 				t.Errorf("Content-Security-Policy: got %q", response.Header.Get("Content-Security-Policy"))
 			}
