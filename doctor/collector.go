@@ -66,7 +66,7 @@ func readAgain(ctx context.Context, cfg Config, url string) (reading, []Finding)
 
 // health is nil when the URL is not that of a health check.
 func health(ctx context.Context, cfg Config) []Finding {
-	a, err := fetch(ctx, cfg.Client, cfg.CollectorURL, nil)
+	a, err := fetch(ctx, cfg.Client, cfg.CollectorURL, nil, maxAPIBytes)
 	if err != nil {
 		return nil // the metrics have the same, and say it
 	}
@@ -101,6 +101,9 @@ func (s series) compare(t series) int {
 	return cmp.Or(strings.Compare(s.name, t.name), strings.Compare(s.component, t.component), strings.Compare(s.data, t.data))
 }
 
+// maxOwnName is longer than any name of a Collector's.
+const maxOwnName = 200
+
 // ownName takes the names of all versions and settings apart:
 // otelcol_receiver_accepted_spans, with _total, with __spans__total.
 var ownName = regexp.MustCompile(`^otelcol_(.+?)(?:__[a-z]+_)?(?:_total)?$`)
@@ -108,6 +111,9 @@ var ownName = regexp.MustCompile(`^otelcol_(.+?)(?:__[a-z]+_)?(?:_total)?$`)
 func readingOf(p *page) reading {
 	r := make(reading)
 	for f, s := range p.all() {
+		if len(s.name) > maxOwnName {
+			continue
+		}
 		name := ownName.FindStringSubmatch(s.name)
 		if name == nil || f.kind == "histogram" || f.kind == "summary" {
 			continue

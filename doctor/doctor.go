@@ -9,7 +9,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"sync"
 	"time"
 )
 
@@ -39,6 +38,8 @@ type Config struct {
 	// Client makes the requests to the URLs. Default one of its own, which follows
 	// the variables of proxies, and no redirect to another host.
 	Client *http.Client
+
+	page *pageOnce
 }
 
 // maxTimeout is the longest that somebody waits for a diagnosis.
@@ -51,11 +52,13 @@ func (c Config) defaults() Config {
 	if c.Client == nil {
 		c.Client = newClient()
 	}
+	c.page = &pageOnce{}
 	return c
 }
 
 // Run looks at everything that cfg names, side by side, and returns within
-// cfg.Timeout, and soon after ctx ends: findings say then what is not known. It
+// cfg.Timeout, and soon after ctx ends, whatever servers send: findings say then
+// what is not known. What it reads of servers, and makes of it, is bounded. It
 // changes nothing, but that an empty export of each signal is sent to the OTLP
 // endpoint. Messages have no control characters and no credentials of the
 // environment or of cfg. Safe for concurrent use.
@@ -63,38 +66,90 @@ func Run(ctx context.Context, cfg Config) Report {
 	mask := secretsOf(cfg)
 	cfg = cfg.defaults()
 	// The rest is for what was found to be put into words.
-	ctx, cancel := context.WithTimeoutCause(ctx, cfg.Timeout*19/20, fmt.Errorf("not finished within %v", cfg.Timeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, cfg.Timeout*9/10, fmt.Errorf("not finished within %v", cfg.Timeout))
 	defer cancel()
 	own := configured(ctx)
-	checks := []func(context.Context, Config) []Finding{own.environment, own.endpoint}
 	if cfg.MetricsURL == "" {
 		cfg.MetricsURL = own.ownPage(ctx)
 	}
-	if cfg.MetricsURL == "" {
-		checks = append(checks, noPage)
-	}
-	for _, c := range []struct {
-		url   string
-		check func(context.Context, Config) []Finding
-	}{
-		{cfg.MetricsURL, metrics}, {cfg.PrometheusURL, prometheus}, {cfg.TempoURL, tempo}, {cfg.CollectorURL, collector},
-	} {
-		if c.url != "" {
-			checks = append(checks, c.check)
-		}
-	}
-	found := make([][]Finding, len(checks))
-	var running sync.WaitGroup
-	for i, check := range checks {
-		running.Go(func() { found[i] = check(ctx, cfg) })
-	}
-	running.Wait()
 	report := Report{Findings: []Finding{}}
-	for _, findings := range found {
-		for _, f := range findings {
-			f.Message, f.Advice = oneLine(mask.Replace(f.Message)), oneLine(mask.Replace(f.Advice))
-			report.Findings = append(report.Findings, f)
-		}
+	for _, f := range look(ctx, cfg, parts(own, cfg)) {
+		f.Message, f.Advice = oneLine(mask.Replace(f.Message)), oneLine(mask.Replace(f.Advice))
+		report.Findings = append(report.Findings, f)
 	}
 	return report
+}
+
+// part is one thing to look at.
+type part struct {
+	name string
+	look func(context.Context, Config) []Finding
+}
+
+// parts are those that cfg and the environment name.
+func parts(own service, cfg Config) []part {
+	all := []part{{partEnvironment, own.environment}, {partOTLP, own.endpoint}}
+	if cfg.MetricsURL == "" {
+		all = append(all, part{"metrics", own.noPage})
+	}
+	for _, p := range []struct {
+		url string
+		part
+	}{
+		{cfg.MetricsURL, part{"metrics", metrics}},
+		{cfg.PrometheusURL, part{"prometheus", prometheus}},
+		{cfg.TempoURL, part{"tempo", tempo}},
+		{cfg.CollectorURL, part{"collector", collector}},
+	} {
+		if p.url != "" {
+			all = append(all, p.part)
+		}
+	}
+	return all
+}
+
+// look looks at parts side by side, until a little after ctx ends. What goes on
+// then ends by itself, as all that it works on is bounded.
+func look(ctx context.Context, cfg Config, parts []part) []Finding {
+	late := make(chan struct{})
+	defer context.AfterFunc(ctx, func() {
+		time.AfterFunc(cfg.Timeout/12, func() { close(late) })
+	})()
+	outcomes := make([]chan []Finding, len(parts))
+	for i, p := range parts {
+		outcomes[i] = make(chan []Finding, 1) // nobody may be there to take it
+		go func() { outcomes[i] <- p.look(ctx, cfg) }()
+	}
+	var found []Finding
+	for i, p := range parts {
+		findings, ok := before(late, outcomes[i])
+		if !ok {
+			findings = []Finding{unfinished(p.name, "working on the answers", because(ctx, ctx.Err()))}
+		}
+		found = append(found, findings...)
+	}
+	return found
+}
+
+// before waits for findings until it is late.
+func before(late <-chan struct{}, outcome <-chan []Finding) (findings []Finding, ok bool) {
+	select {
+	case findings = <-outcome:
+		return findings, true
+	case <-late:
+	}
+	select { // what came while others were waited for
+	case findings = <-outcome:
+		return findings, true
+	default:
+		return nil, false
+	}
+}
+
+// unfinished tells of what had no time, or was interrupted.
+func unfinished(part, doing string, why error) Finding {
+	return Finding{
+		part, "unfinished", Failure, fmt.Sprintf("%s: %v", doing, why),
+		"Run it again, with --timeout 10s, which is the most.",
+	}
 }

@@ -140,7 +140,8 @@ func (s service) value(name string) string {
 	return ""
 }
 
-// named warns of a service that others cannot tell from the next one.
+// named tells of a service that others cannot tell from the next one, unless its
+// code names it, which is not to be seen here.
 func (s service) named() []Finding {
 	if s.Resource == nil {
 		return nil
@@ -148,8 +149,5 @@ func (s service) named() []Finding {
 	if name, ok := s.Resource.Set().Value(telemetry.ServiceName); ok && !strings.HasPrefix(name.AsString(), "unknown_service") {
 		return nil
 	}
-	return []Finding{{
-		partEnvironment, "service-name", Warning, "the environment has no name for the service",
-		"Set OTEL_SERVICE_NAME, unless the code sets Config.ServiceName.",
-	}}
+	return []Finding{{Part: partEnvironment, Check: "service-name", Message: "no variable names the service: its code has to, by Config.ServiceName, or OTEL_SERVICE_NAME"}}
 }

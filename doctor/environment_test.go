@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -79,9 +81,9 @@ func TestEnvironment(t *testing.T) {
 		},
 		"a service without a name": {
 			quiet().with("OTEL_SERVICE_NAME", ""),
-			"service-name", doctor.Warning,
-			[]string{"no name"},
-			[]string{"OTEL_SERVICE_NAME"},
+			"service-name", doctor.OK,
+			[]string{"no variable names the service", "Config.ServiceName"},
+			nil,
 		},
 		"a sampler that keeps nothing": {
 			quiet().with("OTEL_TRACES_SAMPLER", "always_off"),
@@ -118,11 +120,11 @@ func TestEnvironment(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			documented(t, test.check)
 			test.variables.set(t)
 			findings := of(doctor.Run(t.Context(), doctor.Config{}), "environment", test.check)
 			for _, f := range findings {
 				if f.Level == test.level && says(f.Message, test.message...) && says(f.Advice, test.advice...) {
+					documented(t, f)
 					return
 				}
 			}
@@ -150,28 +152,43 @@ func TestAllIsWell(t *testing.T) {
 // The page that the environment leads to is looked at where there is one.
 func TestPageOfTheEnvironment(t *testing.T) {
 	address := plaintext(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "up 1\n") })
-	host, port, _ := strings.Cut(address, ":")
+	host, _, _ := strings.Cut(address, ":")
+	web := filepath.Join(t.TempDir(), "web.yml")
+	if err := os.WriteFile(web, []byte("{}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	page := quiet().with("OTEL_METRICS_EXPORTER", "prometheus").with("OTEL_EXPORTER_PROMETHEUS_HOST", host)
 	tests := map[string]struct {
 		variables variables
 		config    doctor.Config
-		looked    bool
+		why       string // no page is looked at
 	}{
-		"there is one":           {page.with("OTEL_EXPORTER_PROMETHEUS_PORT", port), doctor.Config{}, true},
-		"there is none":          {quiet(), doctor.Config{}, false},
-		"a flag names another":   {quiet(), doctor.Config{MetricsURL: "http://" + address}, true},
-		"it may be on any port":  {quiet().with("OTEL_METRICS_EXPORTER", "prometheus").with("OTEL_EXPORTER_PROMETHEUS_PORT", "0"), doctor.Config{}, false},
-		"it is of other machine": {quiet().with("OTEL_METRICS_EXPORTER", "prometheus").with("OTEL_EXPORTER_PROMETHEUS_HOST", "198.51.100.1"), doctor.Config{}, false},
+		"there is one":           {page.with("OTEL_EXPORTER_PROMETHEUS_PORT", portOf(address)), doctor.Config{}, ""},
+		"there is none":          {quiet(), doctor.Config{}, "leads to no page"},
+		"nobody serves it":       {quiet().with("OTEL_METRICS_EXPORTER", "prometheus").with("OTEL_EXPORTER_PROMETHEUS_PORT", portOf(nobody(t))), doctor.Config{}, "nothing serves http://localhost:"},
+		"it may want a password": {quiet().with("OTEL_METRICS_EXPORTER", "prometheus").with("OTELMON_PROMETHEUS_WEB_CONFIG_FILE", web), doctor.Config{}, "may want a password"},
+		"a flag names another":   {quiet(), doctor.Config{MetricsURL: "http://" + address}, ""},
+		"it may be on any port":  {quiet().with("OTEL_METRICS_EXPORTER", "prometheus").with("OTEL_EXPORTER_PROMETHEUS_PORT", "0"), doctor.Config{}, "leads to no page"},
+		"it is of other machine": {quiet().with("OTEL_METRICS_EXPORTER", "prometheus").with("OTEL_EXPORTER_PROMETHEUS_HOST", "198.51.100.1"), doctor.Config{}, "leads to no page"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			test.variables.set(t)
 			report := doctor.Run(t.Context(), test.config)
-			if none := of(report, "metrics", "no-page"); (len(none) == 0) != test.looked {
-				t.Errorf("got %+v, want a page that is looked at: %v", report.Findings, test.looked)
+			none := of(report, "metrics", "no-page")
+			if (len(none) == 0) != (test.why == "") || len(none) > 0 && !says(none[0].Message, test.why, "--metrics URL") {
+				t.Errorf("got %+v, want the reason %q for no page", report.Findings, test.why)
+			}
+			for _, f := range none {
+				documented(t, f)
 			}
 		})
 	}
+}
+
+func portOf(address string) string {
+	_, port, _ := strings.Cut(address, ":")
+	return port
 }
 
 // canary stands for a secret that no output may show.
@@ -208,6 +225,9 @@ func TestSecretsAreNotShown(t *testing.T) {
 		},
 		"a proxy and a Pushgateway": func(*testing.T) variables {
 			return variables{"HTTP_PROXY": "http://user:" + canary + "@127.0.0.1:1", "OTELMON_PUSHGATEWAY_URL": "http://user:" + canary + "@127.0.0.1:1"}
+		},
+		"resource attributes": func(*testing.T) variables {
+			return variables{"OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=test,db.password=" + canary, "OTEL_EXPORTER_OTLP_PROTOCOL": "api-key=" + canary + "-x"}
 		},
 		"headers in the wrong variables": func(*testing.T) variables {
 			return variables{"OTEL_EXPORTER_OTLP_HEADER": "api-key=" + canary, "OTEL_EXPORTER_OTLP_LOGS_HEADERS": canary}

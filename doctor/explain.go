@@ -3,11 +3,13 @@ package doctor
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/otelmon/toolkit/internal/env"
 	"github.com/otelmon/toolkit/internal/telemetry"
@@ -18,12 +20,15 @@ import (
 func (p push) explain(ctx context.Context, failed []attempt, others bool) Finding {
 	err, what := failed[0].err, signalsOf(failed)
 	if ctx.Err() != nil {
-		return unfinished(ctx, "sending "+what+" to "+p.Address)
+		return unfinished(partOTLP, "sending "+what+" to "+p.Address, because(ctx, ctx.Err()))
 	}
 	if wantsCertificate(err) {
 		return p.clientCertificate(err)
 	}
 	f := Finding{partOTLP, "export", Failure, fmt.Sprintf("%s does not take %s: %s", p.Address, what, printable(err.Error())), "Look at the log of the Collector."}
+	if errors.Is(err, context.DeadlineExceeded) {
+		f.Message = fmt.Sprintf("%s does not answer an export of %s within %s", p.Address, what, rounded(longest(failed)))
+	}
 	switch reason := reasonOf(err); reason {
 	case "UNAUTHENTICATED", "PERMISSION_DENIED", "401", "403", "407":
 		f.Check, f.Advice = "authentication", authenticate(failed)
@@ -40,10 +45,18 @@ func (p push) explain(ctx context.Context, failed []attempt, others bool) Findin
 		return p.silent(ctx, f, reason)
 	default:
 		if strings.HasPrefix(reason, "3") {
-			return p.anotherProtocol(f)
+			f.Check, f.Message = "protocol", fmt.Sprintf("%s answers an export of %s with a redirect, status %s, which is not followed", p.Address, what, reason)
+			f.Advice = "Set OTEL_EXPORTER_OTLP_ENDPOINT to where it leads, such as https:// in place of http://; if that is a login page, it is no OTLP receiver."
 		}
 	}
 	return f
+}
+
+func longest(attempts []attempt) (took time.Duration) {
+	for _, a := range attempts {
+		took = max(took, a.answer.Took)
+	}
+	return took
 }
 
 // saysHTTP reports whether gRPC met an ordinary web server.
@@ -110,6 +123,7 @@ func (p push) silent(ctx context.Context, f Finding, reason string) Finding {
 		f.Check, f.Advice = "answer", "Look at whether the proxy lets it through, and at the log of the Collector."
 		return f
 	}
+	p.stepTimeout = p.stepTimeout * 2 / 5 // for two steps to somebody who takes connections
 	if p.TLS == nil && p.takesTLS(ctx) {
 		f.Check, f.Message = "tls-port", p.Address+" speaks TLS, and was spoken to in plaintext"
 		f.Advice = "Set OTEL_EXPORTER_OTLP_ENDPOINT=https://" + p.Address + "."
@@ -118,11 +132,11 @@ func (p push) silent(ctx context.Context, f Finding, reason string) Finding {
 	spoken := p.speaks(ctx, p.TLS)
 	switch {
 	case ctx.Err() != nil:
-		return unfinished(ctx, "looking at what "+p.Address+" speaks")
+		return unfinished(partOTLP, "looking at what "+p.Address+" speaks", because(ctx, ctx.Err()))
 	case spoken == unknown:
-		f.Check, f.Advice = "answer", "It takes connections and does not answer: look at whether it is an OTLP receiver, and at its log."
+		f.Check, f.Advice = "answer", "It takes connections and does not answer in time: look at whether it is an OTLP receiver, at its load and at its log."
 	case (spoken == http2) != (p.Protocol == grpcProtocol):
-		f.Message = fmt.Sprintf("%s speaks %s, and was spoken to in %s", p.Address, spoken, p.Protocol)
+		f.Message = fmt.Sprintf("%s speaks %s; it was spoken to in %s", p.Address, spoken, p.Protocol)
 		return p.anotherProtocol(f)
 	case reason == "UNAVAILABLE" && p.Protocol == grpcProtocol:
 		return overloaded(f)
@@ -143,7 +157,7 @@ type language string
 const (
 	unknown language = ""
 	http1   language = "HTTP/1"
-	http2   language = "HTTP/2, as gRPC does,"
+	http2   language = "HTTP/2, as gRPC does"
 )
 
 // speaks asks for a page; without config it does so in plaintext.

@@ -9,20 +9,20 @@ import (
 	"net/url"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 )
 
+// Bounds of what is read of an answer: of a metrics page, which may have 200,000
+// series, of an API, and of any header.
 const (
-	// maxBodyBytes bounds what is read of an answer, maxHeaderBytes of its header.
-	maxBodyBytes   = 32 << 20
+	maxPageBytes   = 32 << 20
+	maxAPIBytes    = 8 << 20
 	maxHeaderBytes = 1 << 20
-
-	// maxShownBytes is as much of a text of others as a finding has.
-	maxShownBytes = 100
 )
 
-var errTooLong = errors.New("the answer does not end")
+var (
+	errTooLarge    = errors.New("the answer is too large")
+	errInterrupted = errors.New("interrupted")
+)
 
 // newClient follows a redirect only to where the request went, because
 // credentials would go along, and leaves no connection behind.
@@ -50,10 +50,11 @@ type answer struct {
 	took   time.Duration
 }
 
-// fetch gets url. An error is no answer, or one that is too long or breaks off;
-// any status is an answer. No error, and no body of an answer other than 200,
-// shows the credentials of url and header.
-func fetch(ctx context.Context, client *http.Client, url string, header http.Header) (answer, error) {
+// fetch gets url. An error is no answer, or one that breaks off; any status is an
+// answer. With errTooLarge there is as much of the body as is wanted at most, in
+// bytes. No error, and no body of an answer other than 200, shows the credentials
+// of url and header.
+func fetch(ctx context.Context, client *http.Client, url string, header http.Header, most int64) (answer, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
 		return answer{}, errors.New("not a URL")
@@ -71,17 +72,17 @@ func fetch(ctx context.Context, client *http.Client, url string, header http.Hea
 		return answer{}, &noAnswerError{printable(mask.Replace(err.Error())), err}
 	}
 	defer response.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxBodyBytes+1))
-	if err == nil && len(body) > maxBodyBytes {
-		err = errTooLong
-	}
+	body, err := io.ReadAll(io.LimitReader(response.Body, most+1))
 	if err != nil {
 		return answer{}, fmt.Errorf("reading the answer: %w", because(ctx, err))
 	}
 	if response.StatusCode != http.StatusOK && len(secrets) > 0 {
 		body = []byte(mask.Replace(string(body)))
 	}
-	return answer{response.StatusCode, response.Header, body, time.Since(start)}, nil
+	if int64(len(body)) > most {
+		body, err = body[:most], fmt.Errorf("%w: more than %d MiB", errTooLarge, most>>20)
+	}
+	return answer{response.StatusCode, response.Header, body, time.Since(start)}, err
 }
 
 // noAnswerError shows its cause without what is secret or long.
@@ -98,7 +99,7 @@ func (e *noAnswerError) Unwrap() error { return e.cause }
 func because(ctx context.Context, err error) error {
 	switch cause := context.Cause(ctx); {
 	case errors.Is(cause, context.Canceled):
-		return errors.New("interrupted")
+		return errInterrupted
 	case cause != nil:
 		return cause
 	}
@@ -123,6 +124,14 @@ func shown(raw string) string {
 	return u.String()
 }
 
+// credentialsAdvice says what to do when a URL's server wants others.
+func credentialsAdvice(raw string) string {
+	if u, err := url.Parse(raw); err == nil && u.User != nil {
+		return "The user and the password in the URL are not accepted: correct them."
+	}
+	return "Give the user and the password in the URL, as http://USER:PASSWORD@HOST."
+}
+
 // join appends a path to the URL where an API begins.
 func join(base, path string) string {
 	u, err := url.Parse(base)
@@ -131,32 +140,4 @@ func join(base, path string) string {
 	}
 	path, u.RawQuery, _ = strings.Cut(path, "?")
 	return u.JoinPath(path).String()
-}
-
-// printable makes a text of others fit for a message: on one line, without
-// control characters, and cut at 100 bytes.
-func printable(text string) string {
-	most := min(len(text), 4*maxShownBytes) // the rest is never shown
-	line := oneLine(text[:most])
-	if len(line) <= maxShownBytes && most == len(text) {
-		return line
-	}
-	end := min(len(line), maxShownBytes-len("…"))
-	for end > 0 && end < len(line) && !utf8.RuneStart(line[end]) {
-		end--
-	}
-	return line[:end] + "…"
-}
-
-// oneLine takes control characters off, and what is not UTF-8.
-func oneLine(text string) string {
-	return strings.TrimSpace(strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsSpace(r):
-			return ' '
-		case unicode.IsPrint(r):
-			return r
-		}
-		return -1
-	}, strings.ToValidUTF8(text, "")))
 }

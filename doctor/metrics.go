@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/otelmon/toolkit/internal/failure"
@@ -23,21 +24,39 @@ const (
 
 // metrics looks at the metrics page of a service as Prometheus does.
 func metrics(ctx context.Context, cfg Config) []Finding {
-	url := pageURL(cfg.MetricsURL)
-	p, a, found := readMetrics(ctx, cfg.Client, "metrics", url)
+	p, a, found := cfg.page.read(ctx, cfg)
 	if p == nil {
 		return found
 	}
 	now := a.now()
-	return slices.Concat(found, []Finding{scrapeCost(a)}, p.findings(), age(p, now), delivery(p, now))
+	return slices.Concat(found, []Finding{scrapeCost(p, a)}, age(p, now), delivery(p, now), p.findings(ctx))
+}
+
+// pageOnce is the page of Config.MetricsURL, which several parts look at.
+type pageOnce struct {
+	once   sync.Once
+	page   *page
+	answer answer
+	found  []Finding
+}
+
+// read is readMetrics, the first time.
+func (o *pageOnce) read(ctx context.Context, cfg Config) (*page, answer, []Finding) {
+	o.once.Do(func() {
+		o.page, o.answer, o.found = readMetrics(ctx, cfg.Client, "metrics", pageURL(cfg.MetricsURL))
+	})
+	return o.page, o.answer, o.found
 }
 
 // findings are those of what the page says, at whatever time.
-func (p *page) findings() []Finding {
+func (p *page) findings(ctx context.Context) []Finding {
 	found := []Finding{openMetrics(p), exemplars(p)}
 	for _, check := range []func(*page) []Finding{
 		identity, duplicates, boundaries, observations, nativeHistograms, labelSets, overflow, suspicious, routes, counterNames, requests, refused,
 	} {
+		if ctx.Err() != nil {
+			return append(found, unfinished("metrics", "looking at the page", because(ctx, ctx.Err())))
+		}
 		found = append(found, check(p)...)
 	}
 	return found
@@ -66,25 +85,36 @@ func readMetrics(ctx context.Context, client *http.Client, part, url string) (*p
 	fail := func(check, advice, format string, values ...any) []Finding {
 		return []Finding{{Part: part, Check: check, Level: Failure, Message: shown(url) + " " + fmt.Sprintf(format, values...), Advice: advice}}
 	}
-	a, err := fetch(ctx, client, url, http.Header{"Accept": {accept}})
-	if err != nil {
+	a, err := fetch(ctx, client, url, http.Header{"Accept": {accept}}, maxPageBytes)
+	switch {
+	case errors.Is(err, errInterrupted):
+		return nil, a, []Finding{unfinished(part, "asking "+shown(url), errInterrupted)}
+	case err != nil && !errors.Is(err, errTooLarge):
 		return nil, a, fail("reachable", unreachableAdvice(ctx, part, err), "gives no page: %s", printable(err.Error()))
-	}
-	if a.status != http.StatusOK {
-		return nil, a, fail("reachable", statusAdvice(a), "answers with status %d", a.status)
+	case a.status != http.StatusOK:
+		return nil, a, fail("reachable", statusAdvice(a, url), "answers with status %d", a.status)
 	}
 	kind, _, _ := mime.ParseMediaType(a.header.Get("Content-Type"))
 	if problem := notMetrics(kind, a.body); problem != "" {
 		return nil, a, fail("format", "Give the URL of the metrics page, such as "+pageExample(part)+".", "answers with %s, not with metrics", problem)
 	}
-	p, err := parsePage(string(a.body), kind == "application/openmetrics-text")
-	if err != nil {
+	p, err := parsePage(ctx, string(a.body), kind == "application/openmetrics-text", errors.Is(err, errTooLarge))
+	a.body = nil // which may be large
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil, a, []Finding{unfinished(part, "reading the page", because(ctx, ctx.Err()))}
+	case err != nil:
 		return nil, a, fail("format", "Prometheus refuses the whole page for it: correct or leave out what writes this line.", "cannot be read: %s", err)
 	}
 	found := []Finding{{
 		Part: part, Check: "reachable",
 		Message: fmt.Sprintf("%s has %d series in %d metrics", shown(url), p.samples, len(p.families)),
 	}}
+	if p.partial {
+		found[0].Check, found[0].Level = "page-size", Warning
+		found[0].Message = fmt.Sprintf("%s is large: its first %d series are looked at, no more", shown(url), p.samples)
+		found[0].Advice = "Have fewer label sets; see the check label-sets."
+	}
 	if !p.openMetrics && kind != "text/plain" {
 		found = append(found, Finding{
 			Part: part, Check: "content-type", Level: Warning,
@@ -97,9 +127,6 @@ func readMetrics(ctx context.Context, client *http.Client, part, url string) (*p
 
 // unreachableAdvice says what to do about an error of fetch.
 func unreachableAdvice(ctx context.Context, part string, err error) string {
-	if errors.Is(err, errTooLong) {
-		return fmt.Sprintf("A metrics page ends before %d MiB: is this the right URL? Otherwise find the metric with too many label sets.", maxBodyBytes>>20)
-	}
 	switch failure.Of(ctx, err).ErrorType() {
 	case telemetry.ErrorTimeout:
 		return "Nothing answered in time: check host, port and firewall, and whether the page ends."
@@ -116,11 +143,11 @@ func unreachableAdvice(ctx context.Context, part string, err error) string {
 }
 
 // statusAdvice says what to do about an answer that is no success.
-func statusAdvice(a answer) string {
+func statusAdvice(a answer, from string) string {
 	location, err := url.Parse(a.header.Get("Location"))
 	switch {
 	case a.status == http.StatusUnauthorized || a.status == http.StatusForbidden:
-		return "Give the user and the password in the URL, as http://user:password@host/metrics."
+		return credentialsAdvice(from)
 	case a.status >= 300 && a.status < 400 && err == nil && location.Host != "":
 		return "It leads to another host, " + printable(location.Host) + ", which gets no credentials: give that URL if it is the right one."
 	case a.status == http.StatusBadRequest && strings.Contains(string(a.body), "HTTPS server"):
@@ -155,9 +182,9 @@ func (a answer) now() time.Time {
 	return time.Now()
 }
 
-func scrapeCost(a answer) Finding {
-	f := Finding{Part: "metrics", Check: "scrape-cost", Message: fmt.Sprintf("the page has %d KiB and took %s", len(a.body)>>10, a.took.Round(time.Millisecond))}
-	if a.took > slowScrape || len(a.body) > largePage {
+func scrapeCost(p *page, a answer) Finding {
+	f := Finding{Part: "metrics", Check: "scrape-cost", Message: fmt.Sprintf("the page has %.1f MiB and took %s", float64(p.bytes)/(1<<20), a.took.Round(time.Millisecond))}
+	if a.took > slowScrape || p.bytes > largePage {
 		f.Level = Warning
 		f.Advice = "Have fewer label sets; see the check label-sets. Prometheus gives up after its scrape_timeout, 10s by default."
 	}
@@ -194,15 +221,6 @@ func counterNames(p *page) []Finding {
 	}}
 }
 
-// listedNames lists names that others chose.
-func listedNames(names []string) string {
-	shown := make([]string, len(names))
-	for i, name := range names {
-		shown[i] = printable(name)
-	}
-	return listed(shown)
-}
-
 // exposed is the name of a metric or attribute on the page.
 func exposed(name string) string { return strings.ReplaceAll(name, ".", "_") }
 
@@ -222,7 +240,7 @@ func age(p *page, now time.Time) []Finding {
 	}
 	f := Finding{Part: "metrics", Check: "age"}
 	running := now.Sub(time.Unix(int64(start), 0))
-	f.Message = fmt.Sprintf("the process runs for %s", running.Round(time.Second))
+	f.Message = fmt.Sprintf("the process runs for %s", rounded(running))
 	if running < -5*time.Second {
 		f.Level = Warning
 		f.Message = fmt.Sprintf("the process started %s in the future", -running.Round(time.Second))

@@ -10,9 +10,9 @@ func Collector(ctx context.Context, cfg Config) []Finding { return collector(ctx
 
 // ParsePage reads a page and applies all checks to it.
 func ParsePage(text string, openMetrics bool) ([]Finding, error) {
-	p, err := parsePage(text, openMetrics)
+	p, err := parsePage(context.Background(), text, openMetrics, false)
 	if err != nil {
 		return nil, err
 	}
-	return p.findings(), nil
+	return p.findings(context.Background()), nil
 }

@@ -168,7 +168,7 @@ func exemplars(p *page) Finding {
 	f := Finding{Part: "metrics", Check: "exemplars"}
 	count, observed := 0, 0.0
 	for _, s := range p.all() {
-		if s.exemplar {
+		if s.exemplar != nil {
 			count++
 		}
 	}

@@ -15,9 +15,11 @@ import (
 const (
 	// maxLooked is as much of a value as its shape needs, in bytes.
 	maxLooked = 1024
-	// maxValues is how many labels with different values are looked at, which
-	// bounds the time; maxSuspicions is how many findings that gives.
+	// maxValues is how many labels with different values are looked at, in
+	// maxValueBytes, which bound the time; maxSuspicions is how many findings
+	// that gives.
 	maxValues     = 50_000
+	maxValueBytes = 4 << 20
 	maxSuspicions = 10
 )
 
@@ -116,9 +118,9 @@ type use struct {
 }
 
 // uses returns the labels that the service chooses the values of, up to
-// maxValues.
+// the bounds of values.
 func (p *page) uses() map[string]*use {
-	all, values := make(map[string]*use), 0
+	all, values, bytes := make(map[string]*use), 0, 0
 	for f, s := range p.all() {
 		if f.kind == "info" || strings.HasSuffix(f.name, "_info") {
 			continue
@@ -134,9 +136,10 @@ func (p *page) uses() map[string]*use {
 			}
 			if u.add(f.name, l.value) {
 				values++
+				bytes += min(len(l.value), maxLooked)
 			}
 		}
-		if values > maxValues {
+		if values > maxValues || bytes > maxValueBytes {
 			break
 		}
 	}
@@ -190,7 +193,7 @@ func suspicious(p *page) []Finding {
 func suspicion(name string, u *use, s shape, count int) Finding {
 	f := Finding{
 		Part: "metrics", Check: "labels", Level: Warning,
-		Message: fmt.Sprintf("label %s of %s has %d values that look like %s", printable(name), listedNames(u.metrics), count, s),
+		Message: fmt.Sprintf("label %s of %s has %s that look like %s", printable(name), listedNames(u.metrics), counted(count, "value"), s),
 		Advice:  "Leave this attribute out of metrics, and put it on spans if need be: every value makes series that stay.",
 	}
 	switch s {

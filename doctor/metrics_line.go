@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // line reads one line of a metrics page, from the left. Prometheus refuses a
@@ -90,8 +91,10 @@ func unescaped(text string) string {
 	if !strings.Contains(text, `\`) {
 		return text
 	}
-	return strings.NewReplacer(`\\`, `\`, `\"`, `"`, `\n`, "\n").Replace(text)
+	return escapes.Replace(text)
 }
+
+var escapes = strings.NewReplacer(`\\`, `\`, `\"`, `"`, `\n`, "\n")
 
 // sample returns the series with its value that the whole line is.
 func (l *line) sample() (s sample, err error) {
@@ -154,14 +157,20 @@ func (l *line) exemplar(s *sample) error {
 	if _, err := number(l.field()); err != nil {
 		return fmt.Errorf("its exemplar: %w", err)
 	}
-	if l.rest != "" {
-		if _, err := number(l.field()); err != nil || l.rest != "" {
-			return errors.New("its exemplar has no time at its end")
-		}
+	s.exemplar = &exemplar{trace: e.get("trace_id")}
+	if l.rest == "" {
+		return nil
 	}
-	s.exemplar = true
+	seconds, err := number(l.field())
+	if err != nil || l.rest != "" {
+		return errors.New("its exemplar has no time at its end")
+	}
+	s.exemplar.at = time.UnixMilli(int64(seconds * 1000))
 	return nil
 }
+
+// maxLabelsOfOne is more than a series has.
+const maxLabelsOfOne = 128
 
 // labels reads up to the closing brace. A quoted name without a value is that
 // of the metric.
@@ -175,6 +184,8 @@ func (l *line) labels(s *sample) error {
 			return err
 		}
 		switch l.blank(); {
+		case len(s.labels) == maxLabelsOfOne:
+			return fmt.Errorf("it has more than %d labels", maxLabelsOfOne)
 		case l.take("=") && (quoted || !strings.Contains(name, ":")):
 			l.blank()
 			value, err := l.quoted()

@@ -1,16 +1,24 @@
 package doctor
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"iter"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
-// maxSamples bounds the time and the memory that a page takes.
-const maxSamples = 200_000
+// Bounds of the time and the memory that a page takes.
+const (
+	maxSamples = 200_000   // and metrics
+	maxLabels  = 3_000_000 // of all samples
+
+	// linesAtOnce are read without a look at the clock.
+	linesAtOnce = 4096
+)
 
 var errNotUTF8 = errors.New("it is not UTF-8")
 
@@ -19,8 +27,9 @@ type page struct {
 	openMetrics bool
 	families    []*family
 
-	byName  map[string]*family
-	samples int
+	byName                 map[string]*family
+	bytes, samples, labels int
+	partial                bool // there is more than is looked at
 }
 
 // family is the metrics that a TYPE line is about.
@@ -37,7 +46,13 @@ type sample struct {
 	labels    []label // by name
 	value     float64
 	timestamp string // as it stands there, mostly ""
-	exemplar  bool
+	exemplar  *exemplar
+}
+
+// exemplar is the trace of one measured request; at is zero when it is not told.
+type exemplar struct {
+	trace string
+	at    time.Time
 }
 
 type label struct{ name, value string }
@@ -68,14 +83,20 @@ func (s sample) key(leftOut ...string) string {
 }
 
 // parsePage reads OpenMetrics 1.0 or the classic text format, by the rules of
-// Prometheus: what is an error here is one there.
-func parsePage(text string, openMetrics bool) (*page, error) {
-	p := &page{openMetrics: openMetrics, byName: make(map[string]*family)}
+// Prometheus: what is an error here is one there, but for the end of ctx. It stops
+// at bounds of its own, and at the end of a text that is the beginning of a page.
+func parsePage(ctx context.Context, text string, openMetrics, partial bool) (*page, error) {
+	p := &page{openMetrics: openMetrics, byName: make(map[string]*family), bytes: len(text), partial: partial}
 	count, ended := 0, false
 	for row := range strings.Lines(text) {
-		count++
+		if count++; count%linesAtOnce == 0 && ctx.Err() != nil {
+			return nil, because(ctx, ctx.Err())
+		}
 		row, complete := strings.CutSuffix(row, "\n")
 		switch {
+		case p.full() && row != "# EOF", partial && !complete:
+			p.partial = true
+			return p, nil
 		case ended:
 			return nil, fmt.Errorf("line %d follows # EOF", count)
 		case openMetrics && row == "# EOF":
@@ -84,14 +105,23 @@ func parsePage(text string, openMetrics bool) (*page, error) {
 		case openMetrics && !complete:
 			return nil, fmt.Errorf("line %d breaks off", count)
 		}
-		if err := p.read(row); err != nil {
+		err := p.read(row)
+		if err != nil && strings.HasSuffix(row, "\r") {
+			err = errors.New("it ends in CR LF, and Prometheus takes LF alone")
+		}
+		if err != nil {
 			return nil, fmt.Errorf("line %d: %w", count, err)
 		}
 	}
-	if openMetrics && !ended {
+	if openMetrics && !ended && !partial {
 		return nil, fmt.Errorf("the page breaks off after line %d, as # EOF is missing", count)
 	}
 	return p, nil
+}
+
+// full reports whether no more is looked at.
+func (p *page) full() bool {
+	return p.samples >= maxSamples || len(p.families) >= maxSamples || p.labels >= maxLabels
 }
 
 func (p *page) read(row string) error {
@@ -104,14 +134,13 @@ func (p *page) read(row string) error {
 		return p.metadata(l)
 	case !utf8.ValidString(row):
 		return errNotUTF8
-	case p.samples == maxSamples:
-		return fmt.Errorf("there are more than %d series", maxSamples)
 	}
 	s, err := l.sample()
 	if err != nil {
 		return err
 	}
 	p.samples++
+	p.labels += len(s.labels)
 	f := p.familyOf(s.name)
 	f.samples = append(f.samples, s)
 	return nil

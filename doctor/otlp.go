@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"os"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -23,8 +22,7 @@ type push struct {
 	exporters.Target // of the first
 	signals          []exporters.Target
 	proxied          bool
-	// Bounds of one export, and of a step on the way to it.
-	exportTimeout, stepTimeout time.Duration
+	stepTimeout      time.Duration // of a step on the way to an export
 }
 
 // endpoint pushes nothing to each place that the environment names.
@@ -42,8 +40,7 @@ func (s service) endpoint(ctx context.Context, cfg Config) []Finding {
 	found := make([][]Finding, len(pushes))
 	var running sync.WaitGroup
 	for i, p := range pushes {
-		// In all they are below the whole time, also where it takes most of them.
-		p.exportTimeout, p.stepTimeout = cfg.Timeout*3/10, cfg.Timeout/5
+		p.stepTimeout = cfg.Timeout / 5
 		running.Go(func() { found[i] = p.check(ctx) })
 	}
 	running.Wait()
@@ -116,9 +113,13 @@ type attempt struct {
 	err    error
 }
 
-// export pushes nothing of each signal, side by side.
+// export pushes nothing of each signal, side by side. It leaves as much time as
+// silent takes to find out why there is no answer.
 func (p push) export(ctx context.Context) []Finding {
-	bounded, cancel := context.WithTimeout(ctx, p.exportTimeout)
+	bounded, cancel := ctx, context.CancelFunc(func() {})
+	if end, ok := ctx.Deadline(); ok {
+		bounded, cancel = context.WithDeadline(ctx, end.Add(-p.stepTimeout))
+	}
 	defer cancel()
 	attempts := make([]attempt, len(p.signals))
 	var running sync.WaitGroup
@@ -173,15 +174,6 @@ func signalsOf(attempts []attempt) string {
 	return together(names)
 }
 
-// together joins words as people do.
-func together(words []string) string {
-	if len(words) < 2 {
-		return strings.Join(words, "")
-	}
-	last := len(words) - 1
-	return strings.Join(words[:last], ", ") + " and " + words[last]
-}
-
 // accepted tells of exports that went well: how long they took, and how far the
 // clocks are apart.
 func (p push) accepted(attempts []attempt) []Finding {
@@ -193,9 +185,9 @@ func (p push) accepted(attempts []attempt) []Finding {
 		Part: partOTLP, Check: "export",
 		Message: fmt.Sprintf("%s takes %s, over %s", p.Address, signalsOf(attempts), p.Protocol),
 	}}
-	latency := Finding{Part: partOTLP, Check: "latency", Message: fmt.Sprintf("%s answers within %v", p.Address, rounded(slowest.answer.Took))}
+	latency := Finding{Part: partOTLP, Check: "latency", Message: fmt.Sprintf("%s answers within %s", p.Address, rounded(slowest.answer.Took))}
 	if slowest.answer.Took >= time.Second {
-		latency.Level, latency.Message = Warning, fmt.Sprintf("%s took %v for an export of %s without content", p.Address, rounded(slowest.answer.Took), slowest.target.Signal)
+		latency.Level, latency.Message = Warning, fmt.Sprintf("%s took %s for an export of %s without content", p.Address, rounded(slowest.answer.Took), slowest.target.Signal)
 		latency.Advice = "Look at the load of the Collector and the way to it; the attempt of an exporter ends after OTEL_EXPORTER_OTLP_TIMEOUT."
 	}
 	findings = append(findings, latency)
@@ -224,17 +216,9 @@ func (p push) clock(a exporters.Answer, now time.Time) Finding {
 	default:
 		f.Level = Failure
 	}
-	f.Message = fmt.Sprintf("the clock of %s is %v %s that of this machine", p.Address, apart.Round(time.Second), direction)
+	f.Message = fmt.Sprintf("the clock of %s is %s %s that of this machine", p.Address, rounded(apart.Round(time.Second)), direction)
 	f.Advice = "Synchronise both with NTP: what comes with a time far from now is refused, or shown where nobody looks."
 	return f
-}
-
-// rounded is a duration as people read it.
-func rounded(d time.Duration) time.Duration {
-	if d < time.Second {
-		return max(d.Round(time.Millisecond), time.Millisecond)
-	}
-	return d.Round(100 * time.Millisecond)
 }
 
 // hostOf is the host of an address.

@@ -12,18 +12,17 @@ import (
 	"time"
 )
 
+const webConfigFile = "OTELMON_PROMETHEUS_WEB_CONFIG_FILE"
+
 // ownPage returns the URL of the metrics page that the environment leads to, if
 // somebody on this machine serves it to everyone here.
 func (s service) ownPage(ctx context.Context) string {
-	u, err := url.Parse(s.Scrape.URL)
-	if err != nil || u.Port() == "0" || os.Getenv("OTELMON_PROMETHEUS_WEB_CONFIG_FILE") != "" {
-		return ""
-	}
-	if address, err := netip.ParseAddr(u.Hostname()); u.Hostname() != "localhost" && (err != nil || !address.IsLoopback()) {
+	if !s.openHere() {
 		return ""
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
+	u, _ := url.Parse(s.Scrape.URL)
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", u.Host)
 	if err != nil {
 		return ""
@@ -32,12 +31,27 @@ func (s service) ownPage(ctx context.Context) string {
 	return s.Scrape.URL
 }
 
+// openHere reports whether the page would be on loopback, and for everyone.
+func (s service) openHere() bool {
+	u, err := url.Parse(s.Scrape.URL)
+	if err != nil || u.Port() == "0" || os.Getenv(webConfigFile) != "" {
+		return false
+	}
+	address, err := netip.ParseAddr(u.Hostname())
+	return u.Hostname() == "localhost" || err == nil && address.IsLoopback()
+}
+
 // noPage tells why no page was looked at.
-func noPage(context.Context, Config) []Finding {
-	return []Finding{{
-		"metrics", "no-page", OK,
-		"no page of the environment's is served on this machine; --metrics URL looks at another", "",
-	}}
+func (s service) noPage(context.Context, Config) []Finding {
+	f := Finding{Part: "metrics", Check: "no-page", Message: "nothing serves " + s.Scrape.URL + " here; name a page with --metrics URL"}
+	switch {
+	case s.openHere():
+	case s.Scrape.URL != "" && os.Getenv(webConfigFile) != "":
+		f.Message = s.Scrape.URL + " may want a password or a certificate, by " + webConfigFile + "; name it with --metrics URL"
+	default:
+		f.Message = "the environment leads to no page that is open to everyone here; name one with --metrics URL"
+	}
+	return []Finding{f}
 }
 
 // idle is a listener that nobody can reach.

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"strings"
 	"sync"
 	"time"
 )
@@ -15,7 +14,7 @@ import (
 // prometheus looks at a Prometheus through its HTTP API. A server that speaks
 // only a part of it, as Mimir and Thanos do, is asked what it knows.
 func prometheus(ctx context.Context, cfg Config) []Finding {
-	p := promAPI{client: cfg.Client, base: cfg.PrometheusURL, slots: make(chan struct{}, 8)}
+	p := newPromAPI(cfg)
 	identity, is := p.identity(ctx)
 	if !is {
 		return identity
@@ -45,7 +44,10 @@ func promFinding(check string, level Level, message, advice string) Finding {
 
 // promFailed is the finding that a check could not be made.
 func promFailed(check string, err error) Finding {
-	if isMissing(err) {
+	if errors.Is(err, errInterrupted) {
+		return unfinished("prometheus", "finding out about "+check, errInterrupted)
+	}
+	if isMissing(err) || errors.Is(err, errTooLarge) {
 		return promFinding(check, OK, "not checked: "+err.Error(), "")
 	}
 	return promFinding(check, Failure, err.Error(), "See the log of Prometheus.")
@@ -53,66 +55,43 @@ func promFailed(check string, err error) Finding {
 
 // A promAPI asks a Prometheus as many questions at a time as it has slots.
 type promAPI struct {
-	client *http.Client
-	base   string
-	slots  chan struct{}
+	client  *http.Client
+	base    string
+	slots   chan struct{}
+	answers *decoder
 }
 
-// A statusError is an answer that is not what was asked for.
-type statusError struct {
-	path   string
-	status int
-	text   string // "" for a web page
-}
-
-func (e *statusError) Error() string {
-	if e.text == "" {
-		return fmt.Sprintf("%s answers %d with a web page", e.path, e.status)
-	}
-	return fmt.Sprintf("%s answers %d: %s", e.path, e.status, e.text)
-}
-
-// isMissing says that the server does not have what it was asked for.
-func isMissing(err error) bool {
-	e, ok := errors.AsType[*statusError](err)
-	return ok && (e.status == http.StatusNotFound || e.status == http.StatusMethodNotAllowed || e.status == http.StatusNotImplemented)
-}
-
-// unexpected describes an answer that has another status or form than it should.
-func unexpected(path string, a answer) error {
-	e := &statusError{path: path, status: a.status, text: "nothing"}
-	switch text := printable(string(a.body)); {
-	case strings.HasPrefix(text, "<"), strings.HasPrefix(a.header.Get("Content-Type"), "text/html"):
-		e.text = ""
-	case a.status >= 300 && a.status < 400:
-		e.text = "go to " + printable(shown(a.header.Get("Location")))
-	case text != "":
-		e.text = text
-	}
-	return e
+func newPromAPI(cfg Config) promAPI {
+	return promAPI{client: cfg.Client, base: cfg.PrometheusURL, slots: make(chan struct{}, 4), answers: &decoder{}}
 }
 
 // get asks for a path below /api/v1/ and fills in data.
 func (p promAPI) get(ctx context.Context, path string, args url.Values, data any) (answer, error) {
+	path = "/api/v1/" + path
 	select {
 	case p.slots <- struct{}{}:
 		defer func() { <-p.slots }()
 	case <-ctx.Done():
 		return answer{}, fmt.Errorf("no answer: %w", because(ctx, ctx.Err()))
 	}
-	path = "/api/v1/" + path
-	a, err := fetch(ctx, p.client, join(p.base, path+"?"+args.Encode()), nil)
+	if p.answers.full() {
+		return answer{}, errTooLarge
+	}
+	a, err := fetch(ctx, p.client, join(p.base, path+"?"+args.Encode()), nil, maxAPIBytes)
 	if err != nil {
-		return answer{}, err
+		return a, err
 	}
 	var envelope struct {
 		Status, Error string
 		Data          json.RawMessage
 	}
-	if json.Unmarshal(a.body, &envelope) != nil || envelope.Status == "" {
+	err = p.answers.decode(a.body, &envelope)
+	switch {
+	case errors.Is(err, errTooLarge):
+		return a, err
+	case err != nil || envelope.Status != "success" && envelope.Status != "error":
 		return a, unexpected(path, a)
-	}
-	if envelope.Status != "success" {
+	case envelope.Status == "error":
 		return a, &statusError{path: path, status: a.status, text: "“" + printable(envelope.Error) + "”"}
 	}
 	if err := json.Unmarshal(envelope.Data, data); err != nil {
@@ -172,55 +151,4 @@ func (p promAPI) identity(ctx context.Context) ([]Finding, bool) {
 	}
 	found := []Finding{promFinding("reachable", OK, fmt.Sprintf("%s answers with %s within %s", shown(p.base), name, a.took.Round(time.Millisecond)), "")}
 	return append(found, clockFinding("prometheus", a)...), true
-}
-
-// notAPI is the finding that a URL does not lead to what it is said to be.
-func notAPI(part, name, base string, err error) Finding {
-	f := Finding{Part: part, Check: "reachable", Level: Failure, Message: shown(base) + ": " + err.Error()}
-	status := 0
-	if e, ok := errors.AsType[*statusError](err); ok {
-		status = e.status
-	}
-	switch {
-	case status == 0:
-		f.Advice = name + " has to run there, and be reachable from here: check the host, the port and firewalls."
-	case unauthorized(err):
-		f.Advice = "Put the credentials into the URL, as http://USER:PASSWORD@HOST."
-	case status >= 500:
-		f.Advice = name + " may still be starting: try again, and see its log."
-	default:
-		f.Advice = "Give the URL where the API of " + name + " begins, without the path of a page of it, and with the prefix of a proxy if there is one."
-	}
-	return f
-}
-
-// maxClockDifference is more than the whole seconds of a Date header explain.
-const maxClockDifference = 5 * time.Second
-
-// clockFinding compares the clock of a server with this one; nothing for one that
-// does not tell the time.
-func clockFinding(part string, a answer) []Finding {
-	date, err := http.ParseTime(a.header.Get("Date"))
-	if err != nil {
-		return nil
-	}
-	f := Finding{Part: part, Check: "clock", Message: "its clock agrees with the one here"}
-	if ahead := time.Until(date).Round(time.Second); ahead.Abs() > maxClockDifference {
-		f.Level = Warning
-		f.Message = fmt.Sprintf("its clock is %s %s", ahead.Abs(), map[bool]string{true: "ahead", false: "behind"}[ahead > 0])
-		f.Advice = "Let both hosts keep time by NTP: what is pushed with a wrong time is refused, or not seen yet."
-	}
-	return []Finding{f}
-}
-
-// isRefused says that the server understood a request and did not like it.
-func isRefused(err error) bool {
-	e, ok := errors.AsType[*statusError](err)
-	return ok && (e.status == http.StatusBadRequest || e.status == http.StatusUnprocessableEntity)
-}
-
-// unauthorized says that the server wants other credentials.
-func unauthorized(err error) bool {
-	e, ok := errors.AsType[*statusError](err)
-	return ok && (e.status == http.StatusUnauthorized || e.status == http.StatusForbidden)
 }

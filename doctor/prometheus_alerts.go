@@ -180,9 +180,9 @@ func (k knownSeries) missing(n *promNode) []string {
 	}
 	var names []string
 	for _, part := range n.parts() {
-		names = append(names, k.missing(part)...)
+		names = someOf(append(names, k.missing(part)...))
 	}
-	return unique(names)
+	return names
 }
 
 // missingAll is missing for expressions one of which is enough.
@@ -193,9 +193,9 @@ func (k knownSeries) missingAll(alternatives ...*promNode) []string {
 		if len(missing) == 0 {
 			return nil
 		}
-		names = append(names, missing...)
+		names = someOf(append(names, missing...))
 	}
-	return unique(names)
+	return names
 }
 
 // missingName looks into the rules that record a name for which nothing is stored.
@@ -213,9 +213,12 @@ func (k knownSeries) missingName(name string) []string {
 	return k.without[name]
 }
 
-func unique(names []string) []string {
+// someOf returns different names, as many as are of interest.
+func someOf(names []string) []string {
+	const most = 50
 	slices.Sort(names)
-	return slices.Compact(names)
+	names = slices.Compact(names)
+	return names[:min(len(names), most)]
 }
 
 // expected are series that need not be there, and why.

@@ -33,6 +33,10 @@ type promSettings struct {
 	}
 }
 
+// maxYAMLBytes is more than a configuration has; the tree that is made of it is a
+// hundred times as large.
+const maxYAMLBytes = 1 << 20
+
 func (p promAPI) settings(ctx context.Context) promSettings {
 	var (
 		s       promSettings
@@ -45,7 +49,7 @@ func (p promAPI) settings(ctx context.Context) promSettings {
 		})
 	}
 	running.Wait()
-	s.config.known = config.YAML != "" && yaml.Unmarshal([]byte(config.YAML), &s.config) == nil
+	s.config.known = config.YAML != "" && len(config.YAML) <= maxYAMLBytes && yaml.Unmarshal([]byte(config.YAML), &s.config) == nil
 	return s
 }
 
@@ -97,9 +101,6 @@ type promTarget struct {
 	ScrapeURL, Health, LastError string
 }
 
-// maxListed is how many of a kind a finding names.
-const maxListed = 5
-
 // targets looks for targets that cannot be scraped. What is to be seen of a
 // service is looked at by services.
 func (p promAPI) targets(ctx context.Context, cfg Config) []Finding {
@@ -140,12 +141,4 @@ func samePage(a, b string) bool {
 	left, err := url.Parse(a)
 	right, other := url.Parse(b)
 	return err == nil && other == nil && left.Host != "" && left.Host == right.Host
-}
-
-// listed joins the first few texts.
-func listed(texts []string) string {
-	if more := len(texts) - maxListed; more > 0 {
-		return strings.Join(texts[:maxListed], "; ") + fmt.Sprintf("; and %d more", more)
-	}
-	return strings.Join(texts, "; ")
 }

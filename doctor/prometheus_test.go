@@ -99,6 +99,9 @@ func check(t *testing.T, found map[string]doctor.Finding, wanted map[string]want
 	t.Helper()
 	for name, want := range wanted {
 		got, ok := found[name]
+		if ok {
+			documented(t, got)
+		}
 		switch {
 		case !ok:
 			t.Errorf("no finding %s in %v", name, found)
@@ -319,10 +322,11 @@ func TestNotPrometheus(t *testing.T) {
 					return
 				}
 			}
-		}, want{doctor.Failure, "does not end", "host"}},
-		"a black hole": {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, want{doctor.Failure, "no answer", "reachable from here"}},
-		"other JSON":   {func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"a":1}`) }, want{doctor.Failure, `answers 200: {"a":1}`, "begins"}},
-		"nothing":      {func(http.ResponseWriter, *http.Request) {}, want{doctor.Failure, "answers 200: nothing", "begins"}},
+		}, want{doctor.Failure, "too large: more than 8 MiB", "begins"}},
+		"a black hole":       {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, want{doctor.Failure, "no answer", "reachable from here"}},
+		"other JSON":         {func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"a":1}`) }, want{doctor.Failure, `answers 200: {"a":1}`, "begins"}},
+		"JSON with a status": {func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"status":"up"}`) }, want{doctor.Failure, `answers 200: {"status":"up"}`, "begins"}},
+		"nothing":            {func(http.ResponseWriter, *http.Request) {}, want{doctor.Failure, "answers 200: nothing", "begins"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -40,7 +41,7 @@ func (p push) resolve(ctx context.Context) *Finding {
 		return nil
 	}
 	if ctx.Err() != nil {
-		return new(unfinished(ctx, "looking up "+host))
+		return new(unfinished(partOTLP, "looking up "+host, because(ctx, ctx.Err())))
 	}
 	f := Finding{partOTLP, "name", Failure, fmt.Sprintf("%s does not resolve: %v", host, withoutServer(because(bounded, err))), ""}
 	f.Advice = "Correct the host in OTEL_EXPORTER_OTLP_ENDPOINT; names of Docker Compose and Kubernetes hold inside their networks alone."
@@ -70,22 +71,14 @@ func (p push) dial(ctx context.Context, address string) (net.Conn, error) {
 	return conn, nil
 }
 
-// unfinished tells of a check that had no time, or that was interrupted.
-func unfinished(ctx context.Context, doing string) Finding {
-	return Finding{
-		partOTLP, "unfinished", Failure, fmt.Sprintf("%s: %v", doing, because(ctx, ctx.Err())),
-		"Run it again, with --timeout 10s, which is the most.",
-	}
-}
-
 // unconnected tells why nobody took the connection.
 func (p push) unconnected(ctx context.Context, err error) Finding {
 	f := Finding{partOTLP, "connection", Failure, fmt.Sprintf("%s takes no connection: %v", p.Address, withoutAddress(err)), ""}
 	switch {
 	case ctx.Err() != nil:
-		return unfinished(ctx, "connecting to "+p.Address)
+		return unfinished(partOTLP, "connecting to "+p.Address, because(ctx, ctx.Err()))
 	case errors.Is(err, syscall.ECONNREFUSED):
-		f.Message = "nothing listens on " + p.Address + ": connection refused"
+		f.Message = fmt.Sprintf("nothing listens on %s, where %s go: connection refused", p.Address, together(p.names()))
 		f.Advice = p.start(ctx)
 	default:
 		f.Advice = "Look at the address, and at firewalls and network policies on the way."
@@ -113,8 +106,28 @@ func (p push) start(ctx context.Context) string {
 				address, address, protocolAt(other))
 		}
 	}
-	return "Start a Collector there (docker compose up in the toolkit's folder), or correct OTEL_EXPORTER_OTLP_ENDPOINT;" +
-		" without a Collector, set OTEL_TRACES_EXPORTER=none, OTEL_LOGS_EXPORTER=none and OTEL_METRICS_EXPORTER=prometheus."
+	return "Start a Collector there (make up in the toolkit's folder), or correct OTEL_EXPORTER_OTLP_ENDPOINT;" +
+		" without a Collector, set " + together(p.off()) + "."
+}
+
+// names are those of its signals.
+func (p push) names() (names []string) {
+	for _, target := range p.signals {
+		names = append(names, target.Signal)
+	}
+	return names
+}
+
+// off are the variables with which nothing is pushed there.
+func (p push) off() (variables []string) {
+	for _, signal := range p.names() {
+		without := "none"
+		if signal == "metrics" {
+			without = "prometheus"
+		}
+		variables = append(variables, "OTEL_"+strings.ToUpper(signal)+"_EXPORTER="+without)
+	}
+	return variables
 }
 
 // protocolAt is what the ports of OTLP are for.
@@ -145,7 +158,7 @@ func (p push) handshake(ctx context.Context, conn net.Conn) []Finding {
 	}
 	if err != nil {
 		if ctx.Err() != nil {
-			return []Finding{unfinished(ctx, "TLS with "+p.Address)}
+			return []Finding{unfinished(partOTLP, "TLS with "+p.Address, because(ctx, ctx.Err()))}
 		}
 		return []Finding{p.insecure(ctx, because(bounded, err))}
 	}

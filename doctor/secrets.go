@@ -31,10 +31,17 @@ func secretsOf(cfg Config) *strings.Replacer {
 			}
 		case strings.HasPrefix(upper, "OTEL"), strings.HasSuffix(upper, "_PROXY"):
 			secrets = append(secrets, secretsInURL(value)...)
+			for _, pair := range secretPairs.FindAllStringSubmatch(value, -1) {
+				secrets = append(secrets, pair[1])
+			}
 		}
 	}
 	return masking(secrets)
 }
+
+// secretPairs are those whose names say that they do not belong into a variable
+// that is shown, such as resource attributes.
+var secretPairs = regexp.MustCompile(`(?i)(?:passw(?:or)?d|secret|token|api.?key|authorization|credentials?)=([^,;&]+)`)
 
 // secretsInURL returns what is a credential in a URL: the password, the user
 // where there is none, both as a header has them, and values in the query that

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -32,9 +33,10 @@ func tempo(ctx context.Context, cfg Config) []Finding {
 		spans   = make([]int, len(exemplars))
 		errs    = make([]error, len(exemplars))
 		running sync.WaitGroup
+		answers decoder
 	)
 	for i, e := range exemplars {
-		running.Go(func() { spans[i], errs[i] = spansOf(ctx, cfg, e.trace) })
+		running.Go(func() { spans[i], errs[i] = spansOf(ctx, cfg, &answers, e.trace) })
 	}
 	running.Wait()
 	for _, err := range errs {
@@ -51,7 +53,7 @@ func tempoFinding(check string, level Level, message, advice string) Finding {
 
 // tempoIdentity says whether a Tempo answers, and is ready.
 func tempoIdentity(ctx context.Context, cfg Config) ([]Finding, bool) {
-	a, err := fetch(ctx, cfg.Client, join(cfg.TempoURL, "/api/echo"), nil)
+	a, err := fetch(ctx, cfg.Client, join(cfg.TempoURL, "/api/echo"), nil, maxAPIBytes)
 	if err == nil && (a.status != http.StatusOK || string(a.body) != "echo") {
 		err = unexpected("/api/echo", a)
 	}
@@ -60,14 +62,14 @@ func tempoIdentity(ctx context.Context, cfg Config) ([]Finding, bool) {
 	}
 	name := "Tempo"
 	var build struct{ Version string }
-	b, err := fetch(ctx, cfg.Client, join(cfg.TempoURL, "/api/status/buildinfo"), nil)
+	b, err := fetch(ctx, cfg.Client, join(cfg.TempoURL, "/api/status/buildinfo"), nil, maxAPIBytes)
 	if err == nil && b.status == http.StatusOK && json.Unmarshal(b.body, &build) == nil && build.Version != "" {
 		name += " " + printable(build.Version)
 	}
 	found := []Finding{tempoFinding("reachable", OK, fmt.Sprintf("%s answers with %s within %s", shown(cfg.TempoURL), name, a.took.Round(time.Millisecond)), "")}
 	found = append(found, clockFinding("tempo", a)...)
 	// A gateway in front of several Tempos has no such page.
-	r, err := fetch(ctx, cfg.Client, join(cfg.TempoURL, "/ready"), nil)
+	r, err := fetch(ctx, cfg.Client, join(cfg.TempoURL, "/ready"), nil, maxAPIBytes)
 	if err == nil && r.status == http.StatusServiceUnavailable {
 		found = append(found, tempoFinding("ready", Warning, "is not ready: "+printable(string(r.body)), "Wait until it is, or see its log."))
 	}
@@ -81,7 +83,7 @@ func tempoExemplars(ctx context.Context, cfg Config) []exemplar {
 	if cfg.PrometheusURL == "" {
 		return page.exemplars
 	}
-	p := promAPI{client: cfg.Client, base: cfg.PrometheusURL, slots: make(chan struct{}, 1)}
+	p := newPromAPI(cfg)
 	is := `service_name!=""`
 	if service := serviceName(cfg, page); service != "" {
 		is = `service_name=~"` + anyOf([]string{service}) + `"`
@@ -146,7 +148,7 @@ type tempoTrace struct {
 }
 
 type tempoBatch struct {
-	ScopeSpans []struct{ Spans []json.RawMessage }
+	ScopeSpans []struct{ Spans []struct{} }
 }
 
 func (t *tempoTrace) spans() (n int) {
@@ -164,17 +166,26 @@ func (t *tempoTrace) spans() (n int) {
 // spansOf returns how many spans of a trace there are, 0 if it is not there. The
 // second version of the API is asked first, as the first one will be gone, and is
 // the only one of older releases.
-func spansOf(ctx context.Context, cfg Config, id string) (int, error) {
+func spansOf(ctx context.Context, cfg Config, answers *decoder, id string) (int, error) {
 	for _, path := range []string{"/api/v2/traces/", "/api/traces/"} {
-		a, err := fetch(ctx, cfg.Client, join(cfg.TempoURL, path+id), http.Header{"Accept": {"application/json"}})
+		a, err := fetch(ctx, cfg.Client, join(cfg.TempoURL, path+id), http.Header{"Accept": {"application/json"}}, maxAPIBytes)
+		if errors.Is(err, errTooLarge) {
+			return 1, nil // it is there, and nobody wants to count its spans
+		}
 		if err != nil {
 			return 0, err
 		}
 		if a.status == http.StatusNotFound {
 			continue
 		}
+		if a.status != http.StatusOK {
+			return 0, unexpected(path+id, a)
+		}
 		var trace tempoTrace
-		if a.status != http.StatusOK || json.Unmarshal(a.body, &trace) != nil {
+		switch err := answers.decode(a.body, &trace); {
+		case errors.Is(err, errTooLarge):
+			return 1, nil
+		case err != nil:
 			return 0, unexpected(path+id, a)
 		}
 		return trace.spans(), nil
@@ -183,6 +194,9 @@ func spansOf(ctx context.Context, cfg Config, id string) (int, error) {
 }
 
 func tempoFailed(err error) Finding {
+	if errors.Is(err, errInterrupted) {
+		return unfinished("tempo", "looking for traces", errInterrupted)
+	}
 	f := tempoFinding("trace", Failure, err.Error(), "See the log of Tempo.")
 	if unauthorized(err) {
 		f.Advice = "Put the credentials into the URL. With multitenancy_enabled each request needs X-Scope-OrgID: give the URL of a proxy that adds it."

@@ -15,6 +15,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/go-logr/logr"
+	"go.opentelemetry.io/otel"
+
 	"github.com/otelmon/toolkit/doctor"
 )
 
@@ -72,6 +75,7 @@ func runDoctor(ctx context.Context, p process, args []string) int {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	log.SetOutput(io.Discard) // where net/http tells what odd servers send
+	otel.SetLogger(logr.Discard())
 	report := doctor.Run(ctx, a.config)
 	text := reportText(report)
 	if a.json {

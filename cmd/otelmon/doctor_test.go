@@ -168,6 +168,22 @@ func TestDoctorTellsOfProxies(t *testing.T) {
 	}
 }
 
+// What the SDK says of a variable is a finding, and no line of its log.
+func TestDoctorWritesFindingsAlone(t *testing.T) {
+	t.Parallel()
+	command := exec.CommandContext(patience(t), os.Args[0], "doctor", "--json")
+	command.Env = []string{
+		commandEnvironment + "=1", "OTEL_SERVICE_NAME=shop", "OTEL_METRICS_EXPORTER=otlp", "OTEL_EXPORTER_OTLP_TIMEOUT=10s",
+		"OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:1", "OTEL_BSP_SCHEDULE_DELAY=5s",
+	}
+	var stderr bytes.Buffer
+	command.Stderr = &stderr
+	output, _ := command.Output() // the exit code tells of findings
+	if !json.Valid(output) || !strings.Contains(string(output), "OTEL_EXPORTER_OTLP_TIMEOUT") || stderr.Len() > 0 {
+		t.Errorf("got output\n%s\nand complaint\n%s", output, &stderr)
+	}
+}
+
 // The first signal ends it, with what is known by then.
 func TestDoctorIsInterrupted(t *testing.T) {
 	connected := make(chan struct{}, 100)
