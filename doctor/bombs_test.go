@@ -41,6 +41,9 @@ func nested(depth int) string {
 
 // Answers that are small to send and large to hold, or slow to work on.
 func TestBombs(t *testing.T) {
+	if raceDetector {
+		t.Skip("the race detector makes it slow, and allocates too")
+	}
 	const (
 		most = 8*mebibyte - 1024 // of an API
 		page = 31 * mebibyte

@@ -126,15 +126,14 @@ func (p *page) uses() map[string]*use {
 			continue
 		}
 		for _, l := range s.labels {
-			if ownLabel(l.name) {
-				continue
-			}
-			u := all[l.name]
-			if u == nil {
-				u = &use{values: make(map[string]struct{})}
+			u, known := all[l.name]
+			if !known {
+				if !ownLabel(l.name) {
+					u = &use{values: make(map[string]struct{})}
+				}
 				all[l.name] = u
 			}
-			if u.add(f.name, l.value) {
+			if u != nil && u.add(f.name, l.value) {
 				values++
 				bytes += min(len(l.value), maxLooked)
 			}
@@ -143,6 +142,7 @@ func (p *page) uses() map[string]*use {
 			break
 		}
 	}
+	maps.DeleteFunc(all, func(_ string, u *use) bool { return u == nil })
 	return all
 }
 

@@ -193,40 +193,40 @@ groups:
     rules: [{record: service:broken, expr: 'label_replace(vector(1), "a", "$1", "b", "(")'}]
 `
 
-func testDoctorBroken(t *testing.T, command, quickstart string) {
-	var (
-		grpc, http1, gone = harness.FreeAddress(t), harness.FreeAddress(t), harness.FreeAddress(t)
-		health, self      = harness.FreeAddress(t), harness.FreeAddress(t)
-		page, address     = harness.FreeAddress(t), harness.FreeAddress(t)
-		native            = startNative(t)
-		rules             = writeFile(t, "rules.yml", brokenRules)
-	)
+// brokenSetup is where things are with which much is wrong.
+type brokenSetup struct{ grpc, http, collector, prometheus string }
+
+func startBroken(t *testing.T, quickstart string) brokenSetup {
+	t.Helper()
+	b := brokenSetup{harness.FreeAddress(t), harness.FreeAddress(t), harness.FreeAddress(t), harness.FreeAddress(t)}
+	gone, health, page := harness.FreeAddress(t), harness.FreeAddress(t), harness.FreeAddress(t)
+	rules := writeFile(t, "rules.yml", brokenRules)
 	harness.Start(t, nil, harness.Tool(t, "collector"),
-		"--config="+writeFile(t, "collector.yaml", fmt.Sprintf(brokenCollector, grpc, http1, gone, health, portOf(t, self))))
+		"--config="+writeFile(t, "collector.yaml", fmt.Sprintf(brokenCollector, b.grpc, b.http, gone, health, portOf(t, b.collector))))
 	prometheus := harness.Start(t, nil, harness.Tool(t, "prometheus"), "--web.enable-otlp-receiver", "--storage.tsdb.path="+t.TempDir(),
-		"--config.file="+writeFile(t, "prometheus.yml", fmt.Sprintf(brokenPrometheus, rules, page, gone, native)), "--web.listen-address="+address)
+		"--config.file="+writeFile(t, "prometheus.yml", fmt.Sprintf(brokenPrometheus, rules, page, gone, startNative(t))), "--web.listen-address="+b.prometheus)
 	waitURL(t, "http://"+health)
-	waitURL(t, "http://"+address+"/-/ready")
+	waitURL(t, "http://"+b.prometheus+"/-/ready")
 	harness.Start(t, []string{
 		"OTEL_SERVICE_NAME=shop", "OTEL_EXPORTER_PROMETHEUS_PORT=" + portOf(t, page), "OTELMON_METRICS_PATH=scrape",
-		"OTEL_EXPORTER_OTLP_ENDPOINT=http://" + grpc,
-		"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=http://" + address + "/api/v1/otlp/v1/metrics", "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL=http/protobuf",
+		"OTEL_EXPORTER_OTLP_ENDPOINT=http://" + b.grpc,
+		"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=http://" + b.prometheus + "/api/v1/otlp/v1/metrics", "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL=http/protobuf",
 		"OTEL_METRIC_EXPORT_INTERVAL=1000",
 	}, quickstart, "-addr", harness.FreeAddress(t), "-load", "20")
-	harness.Eventually(t, arrival, "shop by both ways", func() error {
-		return twoWays("http://" + address)
-	})
-	harness.Eventually(t, arrival, "a queue of a Collector that is not young", func() error {
-		return waiting("http://" + self + "/metrics")
-	})
+	harness.Eventually(t, arrival, "shop by both ways", func() error { return twoWays("http://" + b.prometheus) })
+	harness.Eventually(t, arrival, "a queue of a Collector that is not young", func() error { return waiting("http://" + b.collector + "/metrics") })
 	if err := os.WriteFile(rules, []byte("groups: ["), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	prometheus.Signal(t, syscall.SIGHUP)
 	prometheus.WaitOutput(t, "Error reloading config")
+	return b
+}
 
-	env := []string{"OTEL_EXPORTER_OTLP_ENDPOINT=http://" + grpc}
-	d := diagnose(t, command, env, "--prometheus", "http://"+address, "--collector", "http://"+self, "--service", "shop")
+func testDoctorBroken(t *testing.T, command, quickstart string) {
+	b := startBroken(t, quickstart)
+	env := []string{"OTEL_EXPORTER_OTLP_ENDPOINT=http://" + b.grpc}
+	d := diagnose(t, command, env, "--prometheus", "http://"+b.prometheus, "--collector", "http://"+b.collector, "--service", "shop")
 	d.expect(t, map[string][2]string{
 		"prometheus/duplicate-series": {"failure", "shop is counted 2 times: otlp (job shop"},
 		"prometheus/exemplars":        {"warning", "stores none"},
@@ -241,14 +241,14 @@ func testDoctorBroken(t *testing.T, command, quickstart string) {
 		t.Errorf("got exit code %d, want 2", d.code)
 	}
 
-	d = diagnose(t, command, []string{"OTEL_EXPORTER_OTLP_ENDPOINT=http://" + http1, "OTEL_EXPORTER_OTLP_PROTOCOL=grpc"})
-	d.expect(t, map[string][2]string{"otlp/protocol": {"failure", http1}})
-	d = diagnose(t, command, env, "--prometheus", "http://"+address, "--service", "native")
+	d = diagnose(t, command, []string{"OTEL_EXPORTER_OTLP_ENDPOINT=http://" + b.http, "OTEL_EXPORTER_OTLP_PROTOCOL=grpc"})
+	d.expect(t, map[string][2]string{"otlp/protocol": {"failure", b.http}})
+	d = diagnose(t, command, env, "--prometheus", "http://"+b.prometheus, "--service", "native")
 	d.expect(t, map[string][2]string{
 		"prometheus/service":           {"ok", "native is there by scrape"},
 		"prometheus/native-histograms": {"failure", "no buckets"},
 	})
-	d = diagnose(t, command, env, "--prometheus", "http://"+http1, "--tempo", "http://"+address, "--service", "shop")
+	d = diagnose(t, command, env, "--prometheus", "http://"+b.http, "--tempo", "http://"+b.prometheus, "--service", "shop")
 	d.expect(t, map[string][2]string{"prometheus/reachable": {"failure", "404"}, "tempo/reachable": {"failure", "404"}})
 }
 
