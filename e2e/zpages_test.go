@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -28,6 +29,9 @@ import (
 
 // hostileRoute is one that a page must not take for its own.
 const hostileRoute = "/<script>window.hostile=true</script>"
+
+// manyRoutes are more than have a row each.
+const manyRoutes = 300
 
 // watchedService is a service with a live page, in this process.
 type watchedService struct {
@@ -61,6 +65,9 @@ func startWatched(t *testing.T, address string) *watchedService {
 		http.Error(w, "out of stock", http.StatusInternalServerError)
 	})
 	mux.HandleFunc("GET /panic", func(http.ResponseWriter, *http.Request) { panic("out of order") })
+	for i := range manyRoutes {
+		mux.HandleFunc(fmt.Sprintf("GET /many/%d", i), func(http.ResponseWriter, *http.Request) {})
+	}
 	mux.HandleFunc("GET "+hostileRoute, func(http.ResponseWriter, *http.Request) {})
 	server := httptest.NewUnstartedServer(middleware.Handler(mux, middleware.Config{
 		TracerProvider: sdk.TracerProvider(), MeterProvider: sdk.MeterProvider(), Propagator: sdk.Propagator(),
@@ -129,10 +136,22 @@ func (s *watchedService) scrapedP99(t *testing.T, route string) float64 {
 	return 0
 }
 
-// evaluate returns what an expression is in the page.
+// openPage opens the live page of a service that has answered some of everything.
+func openPage(t *testing.T) (*harness.Browser, *watchedService) {
+	t.Helper()
+	b := harness.StartBrowser(t)
+	s := startWatched(t, "127.0.0.1:0")
+	t.Cleanup(func() { s.stop(t) })
+	s.serveAll(t)
+	b.Do(t, chromedp.EmulateViewport(1440, 1200), chromedp.Navigate(zpages.URL(s.sdk)+"#window=900"), chromedp.WaitVisible(chromedp.CSS("#routes-rows tr")))
+	eventually(t, b, 20*time.Second, cell("/orders/{id}", requestsColumn)+" === '60'")
+	return b, s
+}
+
+// evaluate returns what an expression is in the page, or the promise of one.
 func evaluate[T any](t *testing.T, b *harness.Browser, expression string) T {
 	t.Helper()
-	value, err := chromedp.Run(b.Context, chromedp.Evaluate[T](expression))
+	value, err := chromedp.Run(b.Context, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
 	if err != nil {
 		t.Fatalf("%s: %v", expression, err)
 	}
@@ -149,6 +168,9 @@ func eventually(t *testing.T, b *harness.Browser, within time.Duration, expressi
 		return fmt.Errorf("it is not so; the page says %q", evaluate[string](t, b, "document.querySelector('#banner').textContent + document.querySelector('#main').innerText.slice(0, 2000)"))
 	})
 }
+
+// Columns of the table of routes.
+const requestsColumn, p99Column = 1, 6
 
 // cell is an expression for the text in a column of a route's row.
 func cell(route string, column int) string {
@@ -169,76 +191,112 @@ func seconds(t *testing.T, text string) float64 {
 
 // Not parallel: it waits for what is to appear within some seconds.
 func TestLivePage(t *testing.T) {
-	b := harness.StartBrowser(t)
-	s := startWatched(t, "127.0.0.1:0")
-	t.Cleanup(func() { s.stop(t) })
-	s.serveAll(t)
-	url := zpages.URL(s.sdk)
-	b.Do(t, chromedp.EmulateViewport(1440, 1200), chromedp.Navigate(url+"#window=900"), chromedp.WaitVisible(chromedp.CSS("#routes-rows tr")))
-
-	const requests, p99 = 1, 6 // columns of the table
-	eventually(t, b, 20*time.Second, cell("/orders/{id}", requests)+" === '60'")
-	t.Run("P99 is that of the scrape, but for rounding", func(t *testing.T) {
-		shown := seconds(t, evaluate[string](t, b, cell("/orders/{id}", p99)))
-		if want := s.scrapedP99(t, "/orders/{id}"); math.Abs(shown-want) > want/200 {
-			t.Errorf("got %v s, want %v s", shown, want)
-		}
-	})
-	t.Run("a route that looks like a script is text", func(t *testing.T) {
-		eventually(t, b, 5*time.Second, cell(hostileRoute, requests)+" === '1'")
-		if evaluate[bool](t, b, "'hostile' in window") {
-			t.Error("it ran")
-		}
-	})
-	t.Run("a 500 appears within 5 s, and its trace opens", func(t *testing.T) {
-		s.visit(t, "/fail")
-		const row = `[...document.querySelectorAll('#traces-rows tr')].find((r) => r.querySelector('.path').textContent === 'GET /fail')`
-		eventually(t, b, 5*time.Second, row)
-		evaluate[any](t, b, row+".querySelector('button').focus()")
-		b.Do(t, chromedp.KeyEvent("\r"), chromedp.WaitVisible(chromedp.CSS("#trace-spans li")))
-		eventually(t, b, 5*time.Second, `document.querySelector('#trace-span').innerText.includes('http.response.status_code')`)
-		keep(t, b, "trace")
-		b.Do(t, chromedp.KeyEvent("\x1b"))
-		eventually(t, b, 5*time.Second, "!document.querySelector('#trace').open && document.activeElement === "+row+".querySelector('button')")
-	})
-	t.Run("a panic tells its stack", func(t *testing.T) {
-		s.visit(t, "/panic")
-		eventually(t, b, 10*time.Second, `document.querySelector('#traces-panics b').textContent === '1'`)
-		b.Do(t, chromedp.Click(chromedp.CSS("#traces-panics")), chromedp.Click(chromedp.CSS("#traces-rows button")), chromedp.WaitVisible(chromedp.CSS("#trace-spans li")))
-		eventually(t, b, 5*time.Second, `document.querySelector('#trace-span').innerText.includes('zpages_test.go')`)
-		b.Do(t, chromedp.Click(chromedp.CSS("#trace-close")))
-	})
-	t.Run("columns sort by keyboard", func(t *testing.T) {
-		const header = "document.querySelectorAll('#routes-head th')[6]"
-		evaluate[any](t, b, header+".querySelector('button').focus()")
-		b.Do(t, chromedp.KeyEvent("\r"))
-		eventually(t, b, 5*time.Second, header+".getAttribute('aria-sort') === 'descending'")
-	})
-	t.Run("a phone does not scroll sideways", func(t *testing.T) {
-		for _, scheme := range []string{"light", "dark"} {
-			evaluate[any](t, b, fmt.Sprintf("document.documentElement.dataset.theme = %q", scheme))
-			keep(t, b, "wide-"+scheme)
-			b.Do(t, chromedp.EmulateViewport(360, 800))
-			eventually(t, b, 10*time.Second, "document.scrollingElement.scrollWidth <= 360")
-			keep(t, b, "narrow-"+scheme)
-			b.Do(t, chromedp.EmulateViewport(1440, 1200))
-		}
-	})
-	t.Run("nothing was complained about or asked for elsewhere", func(t *testing.T) {
-		if problems := b.Problems(); len(problems) > 0 {
-			t.Errorf("the console says %q", problems)
-		}
-		if foreign := b.Foreign(strings.TrimSuffix(s.sdk.MetricsURL(), "/metrics") + "/"); len(foreign) > 0 {
-			t.Errorf("requests to %q", foreign)
-		}
-	})
+	b, s := openPage(t)
+	t.Run("P99 is that of the scrape, but for rounding", func(t *testing.T) { testShownP99(t, b, s) })
+	t.Run("a route that looks like a script is text", func(t *testing.T) { testHostileRoute(t, b) })
+	t.Run("a 500 appears within 5 s, and its trace opens", func(t *testing.T) { testFailure(t, b, s) })
+	t.Run("a panic tells its stack", func(t *testing.T) { testPanic(t, b, s) })
+	t.Run("columns sort by keyboard", func(t *testing.T) { testSorting(t, b) })
+	t.Run("the button that pauses is named for what it does next", func(t *testing.T) { testPause(t, b) })
+	t.Run("the skip link leads past what is hidden", func(t *testing.T) { testSkipLink(t, b) })
+	t.Run("a phone does not scroll sideways", func(t *testing.T) { testPhone(t, b) })
+	t.Run("nothing was complained about or asked for elsewhere", func(t *testing.T) { testQuiet(t, b, s) })
 }
 
-// keep writes a picture of the page into the folder OTELMON_SCREENSHOTS, if that
+func testShownP99(t *testing.T, b *harness.Browser, s *watchedService) {
+	shown := seconds(t, evaluate[string](t, b, cell("/orders/{id}", p99Column)))
+	if want := s.scrapedP99(t, "/orders/{id}"); math.Abs(shown-want) > want/200 {
+		t.Errorf("got %v s, want %v s", shown, want)
+	}
+}
+
+func testHostileRoute(t *testing.T, b *harness.Browser) {
+	eventually(t, b, 5*time.Second, cell(hostileRoute, requestsColumn)+" === '1'")
+	if evaluate[bool](t, b, "'hostile' in window") {
+		t.Error("it ran")
+	}
+}
+
+func testFailure(t *testing.T, b *harness.Browser, s *watchedService) {
+	s.visit(t, "/fail")
+	const row = `[...document.querySelectorAll('#traces-rows tr')].find((r) => r.querySelector('.path').textContent === 'GET /fail')`
+	eventually(t, b, 5*time.Second, row)
+	evaluate[any](t, b, row+".querySelector('button').focus()")
+	b.Do(t, chromedp.KeyEvent("\r"), chromedp.WaitVisible(chromedp.CSS("#trace-spans li")))
+	eventually(t, b, 5*time.Second, `document.querySelector('#trace-span').innerText.includes('http.response.status_code')`)
+	keep(t, b, "trace")
+	b.Do(t, chromedp.KeyEvent("\x1b"))
+	eventually(t, b, 5*time.Second, "!document.querySelector('#trace').open && document.activeElement === "+row+".querySelector('button')")
+}
+
+func testPanic(t *testing.T, b *harness.Browser, s *watchedService) {
+	s.visit(t, "/panic")
+	eventually(t, b, 10*time.Second, `document.querySelector('#traces-panics b').textContent === '1'`)
+	b.Do(t, chromedp.Click(chromedp.CSS("#traces-panics")), chromedp.Click(chromedp.CSS("#traces-rows button")), chromedp.WaitVisible(chromedp.CSS("#trace-spans li")))
+	eventually(t, b, 5*time.Second, `document.querySelector('#trace-span').innerText.includes('zpages_test.go')`)
+	b.Do(t, chromedp.Click(chromedp.CSS("#trace-close")))
+}
+
+func testSorting(t *testing.T, b *harness.Browser) {
+	const header = "document.querySelectorAll('#routes-head th')[6]"
+	evaluate[any](t, b, header+".querySelector('button').focus()")
+	b.Do(t, chromedp.KeyEvent("\r"))
+	eventually(t, b, 5*time.Second, header+".getAttribute('aria-sort') === 'descending'")
+}
+
+func testPause(t *testing.T, b *harness.Browser) {
+	const heard = "document.querySelector('#live-text').textContent + ', ' + document.querySelector('#pause').textContent"
+	for _, want := range []string{"Paused, Go on", "Live, Pause"} {
+		b.Do(t, chromedp.Click(chromedp.CSS("#pause")))
+		if got := evaluate[string](t, b, heard); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		if evaluate[bool](t, b, "document.querySelector('#pause').hasAttribute('aria-pressed')") {
+			t.Error("it is also pressed or not, which is the opposite")
+		}
+	}
+}
+
+// The first section is hidden for services that call LLM APIs only.
+func testSkipLink(t *testing.T, b *harness.Browser) {
+	const follow = "(document.querySelector('#overview').hidden = true, document.querySelector('.skip').click(), document.activeElement.id)"
+	if got := evaluate[string](t, b, follow); got != "main" {
+		t.Errorf("it leads to %q", got)
+	}
+}
+
+// keepBothWidths keeps a picture of a wide window and of a phone, on which nothing
+// scrolls sideways.
+func keepBothWidths(t *testing.T, b *harness.Browser, name string) {
+	t.Helper()
+	keep(t, b, "wide-"+name)
+	b.Do(t, chromedp.EmulateViewport(360, 800))
+	eventually(t, b, 10*time.Second, "document.scrollingElement.scrollWidth <= 360")
+	keep(t, b, "narrow-"+name)
+	b.Do(t, chromedp.EmulateViewport(1440, 1200))
+}
+
+func testPhone(t *testing.T, b *harness.Browser) {
+	for _, theme := range []string{"light", "dark"} {
+		keepBothWidths(t, b, theme)
+		b.Do(t, chromedp.Click(chromedp.CSS("#theme")))
+	}
+}
+
+func testQuiet(t *testing.T, b *harness.Browser, s *watchedService) {
+	if problems := b.Problems(); len(problems) > 0 {
+		t.Errorf("the console says %q", problems)
+	}
+	if foreign := b.Foreign(strings.TrimSuffix(s.sdk.MetricsURL(), "/metrics") + "/"); len(foreign) > 0 {
+		t.Errorf("requests to %q", foreign)
+	}
+}
+
+// keep writes a picture of the page into the folder SCREENSHOTS, if that
 // is set.
 func keep(t *testing.T, b *harness.Browser, name string) {
 	t.Helper()
-	folder := os.Getenv("OTELMON_SCREENSHOTS")
+	folder := os.Getenv("SCREENSHOTS")
 	if folder == "" {
 		return
 	}
@@ -260,10 +318,43 @@ func TestLivePageOutlivesItsService(t *testing.T) {
 	first.serveAll(t)
 	b.Do(t, chromedp.Navigate(zpages.URL(first.sdk)), chromedp.WaitVisible(chromedp.CSS("#routes-rows tr")))
 	first.stop(t)
-	eventually(t, b, 30*time.Second, "!document.querySelector('#banner').hidden")
+	eventually(t, b, 30*time.Second, "document.querySelector('[role=status]').innerText.startsWith('No answer since ')")
 
 	second := startWatched(t, address)
 	t.Cleanup(func() { second.stop(t) })
 	second.visit(t, "/fail")
-	eventually(t, b, 30*time.Second, "document.querySelector('#banner').hidden && "+cell("/fail", 1)+" === '1' && "+cell("/orders/{id}", 1)+" === undefined")
+	eventually(t, b, 30*time.Second, "document.querySelector('#banner').hidden && "+cell("/fail", requestsColumn)+" === '1' && "+cell("/orders/{id}", requestsColumn)+" === undefined")
+}
+
+// A part of the page that cannot be drawn is told as that, not as a service that
+// is silent, and the other parts go on.
+func TestLivePageWithFault(t *testing.T) {
+	b, s := openPage(t)
+	evaluate[any](t, b, "(window.taken = document.querySelector('#service'), taken.remove())") // the first part wants it
+	s.visit(t, "/fail")
+	eventually(t, b, 10*time.Second, "document.querySelector('[role=status]').innerText.startsWith('This page has a fault') && "+cell("/fail", requestsColumn)+" === '1'")
+	if state := evaluate[string](t, b, "document.querySelector('#live-text').textContent"); state != "Live" {
+		t.Errorf("the service is said to be %q", state)
+	}
+	if !slices.ContainsFunc(b.Problems(), func(problem string) bool { return strings.Contains(problem, "TypeError") }) {
+		t.Errorf("the console says %q", b.Problems())
+	}
+	keepBothWidths(t, b, "fault")
+	evaluate[any](t, b, "document.querySelector('.service').prepend(taken)")
+	eventually(t, b, 10*time.Second, "document.querySelector('#banner').hidden")
+}
+
+// The row of all routes beyond the 256th is not one that can be chosen.
+func TestLivePageWithManyRoutes(t *testing.T) {
+	b, s := openPage(t)
+	for i := range manyRoutes {
+		s.visit(t, fmt.Sprintf("/many/%d", i))
+	}
+	b.Do(t, chromedp.WaitVisible(chromedp.CSS("#routes-all")), chromedp.Click(chromedp.CSS("#routes-all")))
+	const row = "[...document.querySelectorAll('#routes-rows tr')].find((r) => r.innerText.includes('All other routes'))"
+	eventually(t, b, 10*time.Second, row)
+	const state = row + ".classList.contains('selected') + ' ' + " + row + ".querySelector('button').matches('[aria-pressed], :enabled')"
+	if got := evaluate[string](t, b, state); got != "false false" {
+		t.Errorf("selected, can be: %s", got)
+	}
 }

@@ -1,7 +1,8 @@
 // The live page: asks the service every 2 s how it is, and shows the answer.
 
 import { byId, el, empty, setAttribute, setHidden, setText } from './dom.js';
-import { age, bytes, count, duration, plain, plural, rate, share } from './format.js';
+import { age, bytes, clock, count, duration, percentile, plain, plural, rate, share } from './format.js';
+import { get, Refusal } from './ask.js';
 import { binarySteps, Chart, redraw, wholeSteps } from './charts.js';
 import { Heatmap } from './heatmap.js';
 import { Points } from './points.js';
@@ -9,7 +10,6 @@ import { Routes, routeName, showFailed } from './tables.js';
 import { Recent, TraceDialog } from './trace.js';
 import { showAttention, showCardinality, showExporters, showIdentity, showLLM, showRuntime, showSampling, showSettings } from './panels.js';
 
-const patience = 5000; // ms until a request is given up
 const windows = [60, 300, 900]; // s
 
 // What is chosen; the part after # of the address has it too, so that it
@@ -17,10 +17,22 @@ const windows = [60, 300, 900]; // s
 const chosen = { route: '', window: 300, trace: '' };
 
 let answer = null; // the latest
-let answered = 0; // when that was, in ms since the page was opened
+let answered = 0; // when that was, by the clock here
 let end = 0; // the time of the latest point
+let trouble = null; // why there is no answer
+let fault = null; // what went wrong in showing one
 let paused = false;
 const points = new Points();
+
+// What goes wrong in the page itself is on the console, as the browser has it, and
+// told in the page.
+addEventListener('error', ({ error }) => { if (error) showFault(error); });
+addEventListener('unhandledrejection', ({ reason }) => showFault(reason));
+
+// attempt does one part of the work: a fault in it leaves the others alone.
+function attempt(part) {
+  try { part(); } catch (thrown) { reportError(thrown); }
+}
 
 // --- Asking ---
 
@@ -39,7 +51,8 @@ async function run() {
   for (;;) {
     if (due || !(paused || document.hidden)) {
       due = false;
-      await ask();
+      const next = await ask();
+      if (next) attempt(() => take(next));
     }
     if (!due) await rest((answer?.every ?? 2) * 1000);
   }
@@ -52,26 +65,18 @@ function rest(ms) {
   });
 }
 
+// ask returns an answer, or null and says why there is none.
 async function ask() {
   const query = new URLSearchParams({ since: points.seq, window: chosen.window });
   if (chosen.route) query.set('route', chosen.route);
   request = new AbortController();
   try {
-    const response = await fetch(`data?${query}`, { signal: AbortSignal.any([request.signal, AbortSignal.timeout(patience)]) });
-    if (!response.ok) throw new Refusal(response.status, await response.text());
-    take(await response.json());
+    return await get(`data?${query}`, request);
   } catch (problem) {
-    if (!request.signal.aborted) showTrouble(problem);
+    if (!due) showTrouble(problem); // else it was given up for a new one
+    return null;
   } finally {
     request = null;
-  }
-}
-
-class Refusal extends Error {
-  constructor(status, text) {
-    super(`status ${status}`);
-    this.status = status;
-    this.text = plain(text.trim().replaceAll('\n', ' '), 400);
   }
 }
 
@@ -82,19 +87,22 @@ function take(next) {
     return;
   }
   answer = next;
-  answered = performance.now();
-  trouble = null;
-  end = points.add(next, Date.now() / 1000);
+  answered = Date.now() / 1000;
+  trouble = fault = null;
+  end = points.add(next, answered);
   showAll();
   showState();
 }
 
 // --- Header ---
 
-let trouble = null; // why there is no answer
-
 function showTrouble(problem) {
   trouble = problem instanceof Refusal ? problem : new Error('no answer');
+  showState();
+}
+
+function showFault(thrown) {
+  fault = thrown;
   showState();
 }
 
@@ -103,18 +111,22 @@ function showState() {
   const text = { down: trouble?.status === 401 || trouble?.status === 403 ? 'Refused' : 'No answer', paused: 'Paused', live: 'Live', wait: 'Connecting' }[state];
   setAttribute(byId('live'), 'data-state', state);
   setText(byId('live-text'), text);
-  setHidden(byId('banner'), !trouble);
-  if (trouble) setText(byId('banner'), troubleText());
+  setHidden(byId('banner'), !trouble && !fault);
+  setText(byId('banner'), trouble ? troubleText() : fault ? faultText() : '');
 }
 
 function troubleText() {
   const { status, text } = trouble;
-  const since = answer ? ` since ${age((performance.now() - answered) / 1000)}` : '';
+  const since = answer ? ` since ${clock(answered, true)}` : '';
   const kept = answer ? ' What is shown is as it was then.' : '';
   if (status === 401) return `The service wants a user name and a password: reload the page to give them.${kept}`;
   if (status === 403) return `The service refuses to show this page here. ${text}`;
   if (status) return `The service answers ${status}${since}, trying on. ${text}${kept}`;
   return `No answer${since}, trying on.${kept}`;
+}
+
+function faultText() {
+  return `This page has a fault, not the service: ${plain(fault, 120)}. Some of it may be old or missing; the browser's console tells more. It is made for Chrome and Edge 123, Firefox 121, Safari 17.5 and later.`;
 }
 
 function showHeader() {
@@ -136,12 +148,15 @@ function showFact(id, value) {
 
 // --- Overview ---
 
+// latency is a percentile of the service's own histogram.
+const latency = (s) => percentile(s, answer?.heatmap.bounds[0]);
+
 const figures = [
   { name: 'Requests', of: (r) => r.rate, format: rate, column: 'rate', color: 'rate', note: (r) => plural(r.requests, 'request') + (r.streams > 0 ? `, ${plural(r.streams, 'stream')}` : '') },
   { name: 'Error share', of: (r) => r.share, format: share, column: 'errors', color: 'bad', least: 0.01, note: (r) => `${count(r.errors)} failed`, bad: (r) => r.share >= 0.01 },
-  { name: 'P50', of: (r) => r.p50, format: duration, column: 'p50', color: 'p50', note: () => 'half are faster' },
-  { name: 'P95', of: (r) => r.p95, format: duration, column: 'p95', color: 'p95', note: () => '1 in 20 is slower' },
-  { name: 'P99', of: (r) => r.p99, format: duration, column: 'p99', color: 'p99', note: () => '1 in 100 is slower' },
+  { name: 'P50', of: (r) => r.p50, format: latency, column: 'p50', color: 'p50', note: () => 'half are faster' },
+  { name: 'P95', of: (r) => r.p95, format: latency, column: 'p95', color: 'p95', note: () => '1 in 20 is slower' },
+  { name: 'P99', of: (r) => r.p99, format: latency, column: 'p99', color: 'p99', note: () => '1 in 100 is slower' },
   { name: 'In flight', of: (r) => r.in_flight, format: count, column: 'in_flight', color: 'flight', least: 2, note: () => 'now' },
 ];
 
@@ -176,7 +191,7 @@ function makeCharts() {
   };
   return {
     rate: new Chart(box('charts'), { title: 'Requests', format: rate, least: 1, series: [{ name: 'all', color: 'rate', fill: true }, { name: 'failed', color: 'bad', fill: true, dash: [5, 3] }] }),
-    latency: new Chart(box('charts'), { title: 'Latency', format: duration, least: 0.001, series: [seconds('p50'), seconds('p95', [6, 3]), seconds('p99')] }),
+    latency: new Chart(box('charts'), { title: 'Latency', format: duration, tell: latency, least: 0.001, series: [seconds('p50'), seconds('p95', [6, 3]), seconds('p99')] }),
     flight: new Chart(box('charts'), { title: 'In flight', format: count, least: 4, steps: wholeSteps, series: [{ name: 'all routes', color: 'flight', fill: true }] }),
     cpu: new Chart(box('runtime-charts'), { title: 'CPU', format: share, least: 0.05, height: 110, series: [{ name: 'of one core', color: 'rate', fill: true }] }),
     memory: new Chart(box('runtime-charts'), { title: 'Memory', format: bytes, least: 2 ** 20, steps: binarySteps, height: 110, series: [{ name: 'resident', color: 'flight', fill: true }] }),
@@ -199,7 +214,8 @@ function showOverview(range) {
   const route = answer.routes.find(({ key }) => key === chosen.route);
   const course = chosen.route ? courseOf(answer, chosen.route) : points;
   const subject = chosen.route ? route ?? nothing : answer.total;
-  const failed = course.column('errors').map((s, i) => (s === null ? null : s * course.column('rate')[i]));
+  const errors = course.column('errors'); // null while nothing is asked for
+  const failed = course.column('rate').map((r, i) => (r === null ? null : r * (errors[i] ?? 0)));
   setText(byId('overview-title'), chosen.route ? (route ? routeName(route).join(' ').trim() : plain(chosen.route, 300)) : 'All routes');
   setText(byId('overview-note'), chosen.route && !route ? 'not asked for in this window' : `last ${answer.window / 60} min`);
   setHidden(byId('back'), !chosen.route);
@@ -224,7 +240,7 @@ function showWelcome() {
   for (const id of ['overview', 'routes']) showSection(id, !callsOnly);
   showSection('llm', answer.llm.length > 0);
   setHidden(byId('welcome'), served);
-  empty(byId('welcome'), 'No requests yet', 'Send one to the service, such as with the first line. If it is not seen here within 2 s, the handler is not wrapped: the second line does.',
+  empty(byId('welcome'), 'No requests yet', 'Send one to the service, as the first line does with an address of yours. If it is not seen here within 5 s, the handler is not wrapped: the second line does that.',
     'curl http://localhost:8080/\nhttp.ListenAndServe("localhost:8080", middleware.Handler(mux, middleware.Config{}))');
 }
 
@@ -242,22 +258,25 @@ function showSection(id, shown) {
 function showAll() {
   const range = [shownFrom(), end];
   setHidden(byId('main'), false);
-  showHeader();
-  showWelcome();
-  showOverview(range);
-  heatmap.show(range, answer.heatmap);
-  showFailed(answer, chosen.route, selectRoute);
-  routes.show(answer, chosen.route);
-  recent.show(answer.traces);
-  showAttention(answer);
-  showLLM(answer.llm);
-  showExporters(answer);
-  showSampling(answer);
-  showCardinality(answer);
-  showProcess(range);
-  showRuntime(answer.runtime);
-  showIdentity(answer.identity);
-  showSettings(answer.settings);
+  const parts = [
+    showHeader,
+    showWelcome,
+    () => showOverview(range),
+    () => heatmap.show(range, answer.heatmap),
+    () => showFailed(answer, chosen.route, selectRoute),
+    () => routes.show(answer, chosen.route),
+    () => recent.show(answer.traces),
+    () => showAttention(answer),
+    () => showLLM(answer.llm),
+    () => showExporters(answer),
+    () => showSampling(answer),
+    () => showCardinality(answer),
+    () => showProcess(range),
+    () => showRuntime(answer.runtime),
+    () => showIdentity(answer.identity),
+    () => showSettings(answer.settings),
+  ];
+  parts.forEach(attempt);
 }
 
 // --- Choosing ---
@@ -300,7 +319,7 @@ function goTo(event) {
   event.preventDefault(); // what is after # has another use
   const section = document.querySelector(link.getAttribute('href'));
   section.scrollIntoView({ block: 'start' });
-  (section.querySelector(':scope > .head h2, h2[tabindex]') ?? section).focus({ preventScroll: true });
+  (section.querySelector(':scope > .head h2') ?? section).focus({ preventScroll: true });
 }
 
 // --- Theme ---
@@ -342,7 +361,6 @@ const dialog = new TraceDialog(() => { if (chosen.trace) choose({ trace: '' }); 
 function listen() {
   byId('pause').addEventListener('click', () => {
     paused = !paused;
-    setAttribute(byId('pause'), 'aria-pressed', paused);
     setText(byId('pause'), paused ? 'Go on' : 'Pause');
     showState();
     if (!paused) askNow();
@@ -360,7 +378,6 @@ function listen() {
   document.addEventListener('click', goTo);
   document.addEventListener('visibilitychange', () => { if (!document.hidden && !paused) askNow(); });
   addEventListener('popstate', () => { readHash(); followTrace(); if (answer) showAll(); askNow(); });
-  setInterval(() => { if (trouble) showState(); }, 1000);
 }
 
 const theme = remembered('theme');

@@ -41,10 +41,8 @@ export function watchSize(box, resize) {
 export const wholeSteps = Array.from({ length: 10 }, (_, i) => [1, 2, 5].map((n) => n * 10 ** i)).flat();
 export const binarySteps = Array.from({ length: 40 }, (_, i) => 2 ** (i + 10));
 
-const latest = (column) => column.findLast((v) => v !== null) ?? null;
-
 // Chart is lines over time, with a legend that tells the values at the cursor,
-// or else the latest ones. Each of series is {name, color, dash, fill}.
+// or else those of now. Each of series is {name, color, dash, fill}.
 export class Chart {
   #plot;
   #box;
@@ -53,10 +51,11 @@ export class Chart {
   #range = [0, 1];
   #data;
 
-  // options: title, series, format; height; least, the top of the axis while all
-  // is below it; steps of the axis; bare, with neither axes nor legend.
+  // options: title, series, format; tell, if the legend has another format; height;
+  // least, the top of the axis while all is below it; steps of the axis; bare, with
+  // neither axes nor legend.
   constructor(parent, options) {
-    this.#options = { height: 172, bare: false, ...options };
+    this.#options = { height: 172, bare: false, tell: options.format, ...options };
     this.#data = [[], ...options.series.map(() => [])];
     this.#box = el('div', { class: 'plot', role: 'img', 'aria-label': options.title });
     this.#box.style.height = `${this.#options.height}px`;
@@ -94,16 +93,16 @@ export class Chart {
     setText(this.time, x === undefined ? '' : clock(x, true));
     this.#legend.forEach(({ value }, i) => {
       const column = this.#data[i + 1];
-      setText(value, this.#options.format(x === undefined ? latest(column) : column[index]));
+      setText(value, this.#options.tell((x === undefined ? column.at(-1) : column[index]) ?? null));
     });
   }
 
   #describe(from) {
-    const { series, title, format } = this.#options;
+    const { series, title, tell } = this.#options;
     const texts = series.map(({ name }, i) => {
       const seen = this.#data[i + 1].filter((v, at) => v !== null && this.#data[0][at] >= from);
       if (seen.length === 0) return `${name} ${none}`;
-      return `${name} now ${format(seen.at(-1))}, between ${format(Math.min(...seen))} and ${format(Math.max(...seen))}`;
+      return `${name} now ${tell(this.#data[i + 1].at(-1))}, between ${tell(Math.min(...seen))} and ${tell(Math.max(...seen))}`;
     });
     setAttribute(this.#box, 'aria-label', `${title}: ${texts.map((text) => text.trim()).join('; ')}`);
   }
@@ -126,9 +125,8 @@ export class Chart {
   #axes() {
     const { format, steps } = this.#options;
     const look = { stroke: () => color('muted'), font: '11px system-ui, sans-serif', ticks: { show: false }, grid: { stroke: () => color('grid'), width: 1 } };
-    const withSeconds = () => this.#range[1] - this.#range[0] <= 120;
     return [
-      { ...look, size: 22, gap: 5, space: 70, incrs: [15, 30, 60, 120, 300], grid: { show: false }, values: (_, splits) => splits.map((s) => clock(s, withSeconds())) },
+      { ...look, size: 22, gap: 5, space: 70, incrs: [15, 30, 60, 120, 300], grid: { show: false }, values: (_, splits, __, ___, step) => splits.map((s) => clock(s, step < 60)) },
       { ...look, size: 62, space: 34, gap: 4, ...(steps && { incrs: steps }), values: (_, splits) => splits.map(format) },
     ];
   }

@@ -42,6 +42,12 @@ export function duration(s) {
   return Math.abs(s) < 59.95 ? scaled(s, time) : age(s);
 }
 
+// percentile is a duration out of a histogram, whose first bucket ends at finest:
+// what is in that is not known more exactly.
+export function percentile(s, finest) {
+  return known(s) && s <= finest ? `≤${duration(finest)}` : duration(s);
+}
+
 export function bytes(x) {
   return known(x) ? scaled(x, binary) : none;
 }

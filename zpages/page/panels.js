@@ -23,10 +23,14 @@ export function showAttention(answer) {
 }
 
 function pushProblems({ pushes }) {
-  const down = Object.entries(Object.groupBy(pushes.filter(isDown), (p) => p.address)).map(([address, group]) => ({
-    at: '#exporters',
-    text: `${group.map((p) => plain(p.signal, 20)).join(', ')} do not reach ${plain(address, 100)} for ${age(Math.max(...group.map((p) => p.since)))}`,
-  }));
+  const silent = pushes.filter(isDown);
+  const down = [...new Set(silent.map((p) => p.address))].map((address) => {
+    const group = silent.filter((p) => p.address === address);
+    return {
+      at: '#exporters',
+      text: `${group.map((p) => plain(p.signal, 20)).join(', ')} do not reach ${plain(address, 100)} for ${age(Math.max(...group.map((p) => p.since)))}`,
+    };
+  });
   const lost = pushes.filter((p) => sum(p.lost) > 0).map((p) => ({ at: '#exporters', text: `${things(sum(p.lost), p.signal)} lost: ${reasons(p.lost)}` }));
   return [...down, ...lost];
 }
@@ -111,7 +115,8 @@ function showStack(box, parts) {
 export function showExporters({ pushes, scrape, identity }) {
   const cards = [...pushes.map((push) => ({ key: push.signal, push })), ...(scrape.url ? [{ key: 'scrape', scrape }] : [])];
   keyed(byId('exporters-cards'), cards, ({ key }) => key, makeExporter, (card, { push: p, scrape: s }) => (p ? updatePush(card, p) : updateScrape(card, s)));
-  adviseOnExporters(pushes, scrape, identity);
+  adviseOnPushes(pushes, scrape);
+  adviseOnScrapes(pushes, scrape, identity);
 }
 
 function makeExporter() {
@@ -153,24 +158,48 @@ function setPill(pill, [state, text]) {
   setText(pill, text);
 }
 
-function adviseOnExporters(pushes, scrape, identity) {
-  const box = byId('exporters-advice');
+function adviseOnPushes(pushes, scrape) {
+  const box = byId('pushes-advice');
   const down = pushes.filter(isDown);
   if (pushes.length === 0 && !scrape.url) {
     empty(box, 'Nothing leaves this service', 'It neither pushes over OTLP nor serves a metrics page. OTEL_TRACES_EXPORTER, OTEL_METRICS_EXPORTER and OTEL_LOGS_EXPORTER decide that.');
   } else if (down.length > 0) {
-    const off = down.map(({ signal }) => `OTEL_${plain(signal, 20).toUpperCase()}_EXPORTER=${signal === 'metrics' ? 'prometheus' : 'none'}`);
+    const silent = pushes.filter((p) => isDown(p) || (p.since === null && down.some(({ address }) => address === p.address)));
+    const off = silent.map(({ signal }) => `OTEL_${plain(signal, 20).toUpperCase()}_EXPORTER=${signal === 'metrics' ? 'prometheus' : 'none'}`);
     empty(box, 'No Collector answers', 'Is one to be there? Run it, or give its address in OTEL_EXPORTER_OTLP_ENDPOINT; `otelmon doctor` tells what is wrong. Or push nothing: the last line.',
       `docker run --rm -p 127.0.0.1:4317:4317 -p 127.0.0.1:4318:4318 otel/opentelemetry-collector-contrib\n${off.join(' ')}`);
-  } else if (scrape.url && scrape.last_age === null) {
-    empty(box, 'Nobody has scraped the metrics yet', 'For Prometheus, in prometheus.yml:', scrapeConfig(scrape.url, identity));
   } else {
     empty(box, '');
   }
 }
 
+// adviseOnScrapes never leads to metrics that are both pushed and scraped: most
+// often these end in one Prometheus, which counts them twice.
+function adviseOnScrapes(pushes, scrape, identity) {
+  const box = byId('scrapes-advice');
+  const pushed = pushes.find(({ signal }) => signal === 'metrics');
+  if (!scrape.url || scrape.last_age !== null) {
+    empty(box, '');
+  } else if (!pushed) {
+    empty(box, 'Nobody has scraped the metrics yet', `${besideContainers(scrape.url)}For Prometheus, in prometheus.yml:`, scrapeConfig(scrape.url, identity));
+  } else if (isDown(pushed)) {
+    empty(box, 'Nobody has scraped the metrics either', 'Prometheus can, once they are not pushed: OTEL_METRICS_EXPORTER=prometheus. What comes both ways is counted twice.');
+  } else if (factOf(identity, 'otelmon.metrics.path') === 'scrape') {
+    empty(box, 'Nobody has scraped the metrics yet', "They are marked to be scraped, so that the toolkit's Collector leaves out what is pushed of them. If nobody is to scrape, have the pushed ones kept:", 'OTELMON_METRICS_PATH=otlp');
+  } else {
+    empty(box, '');
+  }
+}
+
+function besideContainers(url) {
+  if (!/\/\/localhost\b/.test(url)) return '';
+  return 'A Prometheus in a container does not find this service at localhost: there the target is the address of this machine, and OTEL_EXPORTER_PROMETHEUS_HOST=0.0.0.0 lets it in (this page then wants a password). ';
+}
+
+const factOf = (identity, wanted) => identity.find(({ name }) => name === wanted)?.value;
+
 function scrapeConfig(url, identity) {
-  const job = identity.find(({ name }) => name === 'service.name')?.value ?? 'service';
+  const job = factOf(identity, 'service.name') ?? 'service';
   const [, scheme, target, path] = /^(https?):\/\/([^/]+)(.*)$/.exec(url) ?? [null, 'http', url, '/metrics'];
   const rest = [scheme === 'https' ? '    scheme: https\n' : '', path && path !== '/metrics' ? `    metrics_path: ${JSON.stringify(plain(path))}\n` : ''];
   return `scrape_configs:\n  - job_name: ${JSON.stringify(plain(job))}\n${rest.join('')}    static_configs:\n      - targets: [${JSON.stringify(plain(target))}]`;

@@ -1,7 +1,7 @@
 // The table of routes: sorted, filtered, and one of them selected.
 
 import { byId, el, empty, keyed, setAttribute, setHidden, setText, setWidth } from './dom.js';
-import { count, duration, none, plain, plural, rate, share } from './format.js';
+import { count, none, percentile, plain, plural, rate, share } from './format.js';
 
 const drawnAtFirst = 50;
 
@@ -10,9 +10,9 @@ const columns = [
   { name: 'Requests', of: (r) => r.requests, format: count, bar: true },
   { name: 'Rate', of: (r) => r.rate, format: rate },
   { name: 'Errors', of: (r) => r.share, format: share, bad: (r) => r.share >= 0.01 },
-  { name: 'P50', of: (r) => r.p50, format: duration },
-  { name: 'P95', of: (r) => r.p95, format: duration },
-  { name: 'P99', of: (r) => r.p99, format: duration, bar: true },
+  { name: 'P50', of: (r) => r.p50, format: percentile },
+  { name: 'P95', of: (r) => r.p95, format: percentile },
+  { name: 'P99', of: (r) => r.p99, format: percentile, bar: true },
   { name: 'In flight', of: (r) => r.in_flight, format: count },
   { name: 'Sampled', of: (r) => r.sampled, format: share },
   { name: 'Rescued', of: (r) => r.rescued, format: count, title: 'Kept although not sampled, because they failed or were slow' },
@@ -27,6 +27,7 @@ export function routeName({ method, route, others }) {
 export class Routes {
   #routes = [];
   #selected = '';
+  #finest = 0; // s, see percentile
   #sort = columns[1];
   #ascending = false;
   #all = false;
@@ -40,9 +41,10 @@ export class Routes {
     this.#filter.addEventListener('input', () => this.#draw());
   }
 
-  show({ routes, others, window }, selected) {
+  show({ routes, others, window, heatmap }, selected) {
     this.#routes = routes;
     this.#selected = selected;
+    this.#finest = heatmap.bounds[0];
     setText(byId('routes-note'), routesNote(routes, others, window));
     this.#draw();
   }
@@ -81,23 +83,25 @@ export class Routes {
   #make() {
     const name = el('button', { type: 'button', class: 'route' }, el('span', { class: 'method' }), el('span', { class: 'path' }), el('span', { class: 'badge', hidden: true }));
     const cells = columns.slice(1).map(({ bar }) => el('td', { class: 'num' }, el('span'), ...(bar ? [el('i', { class: 'bar', 'aria-hidden': 'true' })] : [])));
-    const row = el('tr', { on: { click: () => selecting() || this.#onSelect(row.key === this.#selected ? '' : row.key) } }, el('th', { scope: 'row' }, name), ...cells);
+    const row = el('tr', { on: { click: () => row.key && !selecting() && this.#onSelect(row.key === this.#selected ? '' : row.key) } }, el('th', { scope: 'row' }, name), ...cells);
     return row;
   }
 
   #update(row, r, most) {
     row.key = r.key;
-    row.classList.toggle('selected', r.key === this.#selected);
+    row.classList.toggle('selected', !r.others && r.key === this.#selected);
+    row.classList.toggle('others', r.others);
     const [button] = row.firstChild.children;
     const [method, path] = routeName(r);
     const [methodNode, pathNode, badge] = button.children;
     setText(methodNode, method);
     setText(pathNode, path);
-    setAttribute(button, 'aria-pressed', r.key === this.#selected);
+    setAttribute(button, 'aria-pressed', r.others ? null : r.key === this.#selected);
+    button.disabled = r.others;
     setAttribute(button, 'title', `${method} ${path}`.trim());
     setHidden(badge, !r.streams);
     setText(badge, r.streams === r.requests ? 'streams' : plural(r.streams, 'stream'));
-    columns.slice(1).forEach((column, i) => updateCell(row.children[i + 1], column, r, most[i + 1]));
+    columns.slice(1).forEach((column, i) => updateCell(row.children[i + 1], column, r, most[i + 1], this.#finest));
   }
 
   #advise() {
@@ -119,9 +123,9 @@ export class Routes {
 // selecting reports whether a click ends a selection of text, to be copied.
 export const selecting = () => getSelection().type === 'Range';
 
-function updateCell(cell, column, r, most) {
+function updateCell(cell, column, r, most, finest) {
   const value = column.of(r);
-  setText(cell.firstChild, column.format(value));
+  setText(cell.firstChild, column.format(value, finest));
   cell.classList.toggle('bad', Boolean(column.bad?.(r)));
   cell.classList.toggle('nothing', value === null || value === 0);
   if (column.bar) setWidth(cell.lastChild, most > 0 ? (value ?? 0) / most : 0);
@@ -147,7 +151,7 @@ export function showFailed({ errors: all, routes, window, total }, selected, onS
   setText(byId('failed-note'), `within ${window / 60} min`);
   if (errors.length > 0) empty(byId('failed-empty'), '');
   else if (total.requests === 0) empty(byId('failed-empty'), 'No requests in this window');
-  else empty(byId('failed-empty'), 'No errors', 'Every request in this window was answered well.');
+  else empty(byId('failed-empty'), 'No errors', 'No request in this window failed. Those that were answered with 4xx are for their clients to mend.');
   keyed(byId('failed'), errors, (e) => JSON.stringify([e.type, e.route, e.status]), makeFailed, (item, e) => {
     item.select = routes.some(({ key }) => key === e.route) ? () => onSelect(e.route) : () => {};
     const [type, route, n] = item.firstChild.children;

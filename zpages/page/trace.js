@@ -2,6 +2,7 @@
 
 import { byId, el, empty, keyed, setAttribute, setHidden, setText, setWidth } from './dom.js';
 import { age, count, duration, lines, none, plain, plural } from './format.js';
+import { get } from './ask.js';
 import { selecting } from './tables.js';
 
 const kinds = [
@@ -203,12 +204,10 @@ function traceNote({ id, age: old, duration: took, spans, truncated }) {
 // ask returns a trace, or why there is none.
 async function ask(id) {
   try {
-    const response = await fetch(`trace?id=${encodeURIComponent(id)}`, { signal: AbortSignal.timeout(5000) });
-    if (response.ok) return [await response.json()];
-    if (response.status === 404) return [null, 'This trace is not kept any more: only the latest are. It may still be in the tracing backend.'];
-    return [null, `The service answers ${response.status}.`];
-  } catch {
-    return [null, 'No answer from the service.'];
+    return [await get(`trace?id=${encodeURIComponent(id)}`)];
+  } catch ({ status }) {
+    if (status === 404) return [null, 'This trace is not kept any more: only the latest are. It may still be in the tracing backend.'];
+    return [null, status ? `The service answers ${status}.` : 'No answer from the service.'];
   }
 }
 
