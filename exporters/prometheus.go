@@ -38,7 +38,7 @@ type Prometheus struct {
 	Address string
 
 	// Listen opens the listener, such as one that was handed over by a
-	// supervisor; address is host:port. Default: TCP.
+	// supervisor; address is host:port. Nil is taken for an error. Default: TCP.
 	Listen func(ctx context.Context, network, address string) (net.Listener, error)
 
 	// DisableListener serves nothing, for those who mount
@@ -133,6 +133,9 @@ func (p Prometheus) listen(ctx context.Context, s *PrometheusServer, vars *env.R
 		listen = (&net.ListenConfig{}).Listen
 	}
 	listener, err := listen(ctx, "tcp", address)
+	if err == nil && listener == nil {
+		err = errors.New("Prometheus.Listen returned no listener and no error")
+	}
 	if err != nil {
 		vars.Note("OTEL_EXPORTER_PROMETHEUS_PORT", "metrics are not served: "+err.Error())
 		return fmt.Errorf("metrics are not served: %s: %w; accepted: a free address of this machine, port 0 for any free port", variables, err)

@@ -63,6 +63,17 @@ func TestListenFails(t *testing.T) {
 	}
 }
 
+func TestListenReturnsNothing(t *testing.T) {
+	t.Parallel()
+	server, _, err := serveWithError(t, exporters.Prometheus{
+		Listen: func(context.Context, string, string) (net.Listener, error) { return nil, nil }, //nolint:nilnil // on purpose
+	})
+	checkError(t, err, "metrics are not served", "Prometheus.Listen returned no listener and no error")
+	if got := server.URL(); got != "" {
+		t.Errorf("got the address %q, want none", got)
+	}
+}
+
 func TestListenOnAUnixSocket(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "socket")

@@ -12,7 +12,8 @@ import "math"
 //
 // The bounds ascend; counts has one more element than bounds, each with the values
 // of its bucket alone. Of returns NaN when there are no values or no bounds, when
-// q is NaN, and when the lengths do not fit; -Inf for q < 0 and +Inf for q > 1.
+// q is NaN, when q is 0 and the first bucket is empty and ends above 0, and when the
+// lengths do not fit; -Inf for q < 0 and +Inf for q > 1.
 func Of(q float64, bounds []float64, counts []uint64) float64 {
 	var total uint64
 	for _, n := range counts {

@@ -20,6 +20,7 @@ import (
 type traffic struct {
 	rm     *metricdata.ResourceMetrics
 	points []*metricdata.HistogramDataPoint[float64]
+	inEach uint64 // requests more in each bucket
 }
 
 func newTraffic(routes int) *traffic {
@@ -65,6 +66,9 @@ func (tr *traffic) next() *metricdata.ResourceMetrics {
 	for i, p := range tr.points {
 		p.Count++
 		p.BucketCounts[i%len(p.BucketCounts)]++
+		for j := range p.BucketCounts {
+			p.BucketCounts[j] += tr.inEach
+		}
 	}
 	return tr.rm
 }

@@ -84,7 +84,7 @@ func TestOddData(t *testing.T) {
 		},
 		"different bounds":  {histogramOf(point(a, 7, []float64{1}, 3, 4), point(a, 7, []float64{0.5, 2}, 1, 2, 4)), 14},
 		"many bounds":       {histogramOf(point(a, 7, make([]float64, 1000), make([]uint64, 1001)...)), 7},
-		"the largest count": {histogramOf(point(a, 1<<64-1, []float64{1}, 1<<64-1, 1<<64-1)), 1<<32 - 1},
+		"the largest count": {histogramOf(point(a, 1<<64-1, []float64{1}, 1<<64-1, 1<<64-1)), 1<<64 - 1},
 		"exponential with odd scales": {metricdata.ExponentialHistogram[int64]{DataPoints: []metricdata.ExponentialHistogramDataPoint[int64]{
 			{Attributes: a, Count: 1, Scale: -1 << 31, PositiveBucket: metricdata.ExponentialBucket{Offset: 1<<31 - 1, Counts: []uint64{1}}},
 			{Attributes: a, Count: 2, Scale: 1<<31 - 1, NegativeBucket: metricdata.ExponentialBucket{Counts: []uint64{1, 1}}},

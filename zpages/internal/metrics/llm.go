@@ -22,8 +22,8 @@ type modelKey struct{ model, provider string }
 
 func modelOf(attributes *attribute.Set) modelKey {
 	return modelKey{
-		cmp.Or(text(attributes, telemetry.GenAIRequestModel), telemetry.OtherModel),
-		text(attributes, telemetry.GenAIProvider),
+		cmp.Or(textOf(attributes, telemetry.GenAIRequestModel), telemetry.OtherModel),
+		textOf(attributes, telemetry.GenAIProvider),
 	}
 }
 
@@ -78,7 +78,7 @@ func (all modelMap) readCalls(r readings) {
 		if isFirst(attributes) {
 			m.Operations += Number(n)
 		}
-		increaseBy(m.Outcomes, text(attributes, telemetry.LLMOutcome), n)
+		increaseBy(m.Outcomes, textOf(attributes, telemetry.LLMOutcome), n)
 	}
 	for attributes, n := range r.values(telemetry.LLMUsageMissing) {
 		all.of(attributes).UsageMissing += Number(n)
@@ -90,21 +90,21 @@ func (all modelMap) readCalls(r readings) {
 
 // isFirst tells the attempts that are the operations.
 func isFirst(attributes *attribute.Set) bool {
-	return text(attributes, telemetry.LLMAttempt) == telemetry.AttemptFirst
+	return textOf(attributes, telemetry.LLMAttempt) == telemetry.AttemptFirst
 }
 
 func (all modelMap) readTokens(r readings) {
 	for attributes, n := range r.values(telemetry.LLMTokens) {
-		increaseBy(all.of(attributes).Tokens, text(attributes, telemetry.LLMTokenClass), n)
+		increaseBy(all.of(attributes).Tokens, textOf(attributes, telemetry.LLMTokenClass), n)
 	}
 	for attributes, n := range r.values(telemetry.LLMWastedTokens) {
 		all.of(attributes).WastedTokens += Number(n)
 	}
 	for attributes, n := range r.values(telemetry.LLMCost) {
-		increaseBy(all.of(attributes).cost, text(attributes, telemetry.LLMCurrency), n)
+		increaseBy(all.of(attributes).cost, textOf(attributes, telemetry.LLMCurrency), n)
 	}
 	for attributes, n := range r.values(telemetry.LLMWastedCost) {
-		increaseBy(all.of(attributes).wastedCost, text(attributes, telemetry.LLMCurrency), n)
+		increaseBy(all.of(attributes).wastedCost, textOf(attributes, telemetry.LLMCurrency), n)
 	}
 }
 

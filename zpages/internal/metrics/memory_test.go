@@ -5,25 +5,43 @@ package metrics_test
 import (
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/otelmon/toolkit/zpages/internal/metrics"
 )
 
 func TestMemoryIsBounded(t *testing.T) { // not parallel: others would be counted
-	for routes, limit := range map[int]int64{256: 8 << 20, 2000: 10 << 20, 10: 1 << 20} {
-		tr := newTraffic(routes)
+	for name, tt := range map[string]struct {
+		traffic *traffic
+		limit   int64
+	}{
+		"few routes":                     {newTraffic(10), 1 << 19},
+		"as many routes as have a place": {newTraffic(256), 3 << 20},
+		"many routes":                    {newTraffic(2000), 4 << 20},
+		"many routes and wide buckets":   {newTraffic(2000).everywhere(), 7 << 20},
+	} {
 		before := heap()
-		store, now := filled(tr)
+		store, now := filled(tt.traffic)
 		used := heap() - before
-		runtime.KeepAlive(tr)
-		t.Logf("%d routes: %d KiB", routes, used>>10)
-		if used > limit {
-			t.Errorf("a Store with %d routes has %d bytes, want at most %d", routes, used, limit)
+		runtime.KeepAlive(tt.traffic)
+		t.Logf("%s: %d KiB", name, used>>10)
+		if used > tt.limit {
+			t.Errorf("%s: a Store has %d bytes, want at most %d", name, used, tt.limit)
 		}
-		if got := len(store.View(now, metrics.Query{}).Routes); got < min(routes, 256) {
-			t.Errorf("got %d rows, want all that have a place", got)
+		if got := len(store.View(now, metrics.Query{Window: 15 * time.Minute}).Routes); got < min(len(tt.traffic.points)/12, 256) {
+			t.Errorf("%s: got %d rows", name, got)
 		}
 	}
+}
+
+// everywhere makes each series have as many boundaries as are kept, and many
+// requests of all durations.
+func (tr *traffic) everywhere() *traffic {
+	tr.inEach = 200
+	for _, p := range tr.points {
+		p.Bounds, p.BucketCounts = ascending(64), make([]uint64, 65)
+	}
+	return tr
 }
 
 // heap returns the bytes that are in use.

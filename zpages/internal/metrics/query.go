@@ -42,7 +42,7 @@ func (s *Store) View(now time.Time, q Query) View {
 	total := s.routes.total.sum(places)
 	inFlight := v.Total.InFlight
 	v.Total = s.routes.row(&total, covered)
-	v.Total.InFlight = inFlight
+	v.Total.InFlight, v.Total.Approximate = inFlight, s.routes.inexact
 	v.Routes, v.Others = s.routes.rows(places, covered, s.clock.last)
 	v.RoutePoints = s.routePoints(now, q.Route)
 	v.Heatmap = s.heatmap(now)
@@ -67,7 +67,7 @@ func (rs *routes) rows(places []int, covered, now time.Duration) (rows []Row, ot
 		if r.history == nil {
 			inFlight += r.inFlight
 			traced = traced || r.traced
-			if r.before.requests > 0 && now-r.active <= kept {
+			if r.before.requests() > 0 && now-r.active <= kept {
 				others++
 			}
 			continue

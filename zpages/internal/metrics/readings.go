@@ -3,13 +3,13 @@ package metrics
 import (
 	"iter"
 	"math"
-	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
 	"github.com/otelmon/toolkit/internal/telemetry"
+	"github.com/otelmon/toolkit/zpages/internal/text"
 )
 
 // readings are the metrics of one collection, by name. Several scopes may have
@@ -153,21 +153,13 @@ func isOverflow(attributes *attribute.Set) bool {
 	return attributes.Len() == 1 && attributes.HasValue(telemetry.MetricOverflow)
 }
 
-const maxText = 256
+const maxText = 256 // bytes of a text that is kept
 
-// text returns an attribute's value, or "" when it is not there.
-func text(attributes *attribute.Set, key attribute.Key) string {
-	value, ok := attributes.Value(key)
+// textOf returns the value of an attribute as text, or "" when it is not there.
+func textOf(attributes *attribute.Set, key attribute.Key) string {
+	v, ok := attributes.Value(key)
 	if !ok {
 		return ""
 	}
-	return cut(value.String())
-}
-
-// cut bounds a text that is kept.
-func cut(s string) string {
-	if len(s) <= maxText {
-		return s
-	}
-	return strings.ToValidUTF8(s[:maxText], "") + "…"
+	return text.Cut(v.String(), maxText)
 }

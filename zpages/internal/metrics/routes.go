@@ -9,6 +9,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 
 	"github.com/otelmon/toolkit/internal/telemetry"
+	"github.com/otelmon/toolkit/zpages/internal/text"
 )
 
 const (
@@ -26,11 +27,12 @@ const (
 // history of who gives up a place goes to others. So a busy route keeps its
 // place, and a row never loses requests.
 type routes struct {
-	layout layout // nil until the first request that is no stream
-	known  map[Route]*route
-	rest   route // all beyond maxKnown, and beyond the limit of the instrument
-	total  history
-	others history
+	layout  layout // nil until the first request that is no stream
+	inexact bool   // a histogram of the last collection has other boundaries
+	known   map[Route]*route
+	rest    route // all beyond maxKnown, and beyond the limit of the instrument
+	total   history
+	others  history
 
 	placed   int
 	crowded  bool // known had no room for a route of the last collection
@@ -41,11 +43,12 @@ type routes struct {
 type route struct {
 	Route
 
-	before, now tally         // counted until the last collection, and until the one being read
-	inFlight    int           // of those that leave spans
-	traced      bool          // there have been spans
-	active      time.Duration // when there were requests, by the clock
-	history     *history      // nil without a place
+	before   packed        // counted until the last collection
+	now      *tally        // counted until the one being read, nil for nothing
+	inFlight int           // of those that leave spans
+	traced   bool          // there have been spans
+	active   time.Duration // when there were requests, by the clock
+	history  *history      // nil without a place
 }
 
 // failure is a way to fail of a route.
@@ -60,12 +63,13 @@ func (r Route) key() string { return strings.TrimSpace(r.Method + " " + r.Route)
 
 // read takes what a collection says, which settle ends.
 func (rs *routes) read(r readings, traced map[Route]Traced) {
+	rs.inexact = false
 	for attributes, h := range r.histograms(telemetry.ServerDuration) {
 		if rs.layout == nil {
 			rs.layout = layoutOf(telemetry.ServerDuration, h)
 		}
 		now := rs.count(attributes, h.count)
-		rs.layout.add(now.buckets[:], h)
+		rs.inexact = !rs.layout.add(now.buckets[:], h) || rs.inexact
 	}
 	for attributes, h := range r.histograms(telemetry.ServerStreamDuration) {
 		now := rs.count(attributes, h.count)
@@ -78,8 +82,9 @@ func (rs *routes) read(r readings, traced map[Route]Traced) {
 	for key, t := range traced {
 		r := rs.get(key)
 		r.traced = true
-		r.now.sampled += uint64(max(t.Sampled, 0))
-		r.now.rescued += uint64(max(t.Rescued, 0))
+		now := r.counted()
+		now.sampled += uint64(max(t.Sampled, 0))
+		now.rescued += uint64(max(t.Rescued, 0))
 		r.inFlight += max(t.InFlight, 0)
 	}
 }
@@ -87,24 +92,34 @@ func (rs *routes) read(r readings, traced map[Route]Traced) {
 // count counts the requests of a series and returns the tally they belong to.
 func (rs *routes) count(attributes *attribute.Set, n uint64) *tally {
 	if isOverflow(attributes) {
-		rs.rest.now.requests += n
-		return &rs.rest.now
+		now := rs.rest.counted()
+		now.requests += n
+		return now
 	}
-	r := rs.get(Route{text(attributes, telemetry.HTTPMethod), text(attributes, telemetry.HTTPRoute)})
-	r.now.requests += n
-	if kind := text(attributes, telemetry.ErrorType); kind != "" {
+	r := rs.get(Route{textOf(attributes, telemetry.HTTPMethod), textOf(attributes, telemetry.HTTPRoute)})
+	now := r.counted()
+	now.requests += n
+	if kind := textOf(attributes, telemetry.ErrorType); kind != "" {
 		status, _ := attributes.Value(telemetry.HTTPStatusCode)
-		r.now.errors += n
+		now.errors += n
 		rs.failures.add(failure{r.Route, kind, status.AsInt64()}, n)
 	}
-	return &r.now
+	return now
+}
+
+// counted returns what is counted until the collection that is being read.
+func (r *route) counted() *tally {
+	if r.now == nil {
+		r.now = &tally{}
+	}
+	return r.now
 }
 
 // get returns the route, which is known from now on if there is room. While there
 // was none at the last collection, a route that is not known may be an old one,
 // and stays with the rest.
 func (rs *routes) get(key Route) *route {
-	key = Route{cut(key.Method), cmp.Or(cut(key.Route), telemetry.Other)}
+	key = Route{text.Cut(key.Method, maxText), cmp.Or(text.Cut(key.Route, maxText), telemetry.Other)}
 	if r, ok := rs.known[key]; ok {
 		return r
 	}
@@ -122,20 +137,21 @@ func (rs *routes) settle(place int, at time.Duration) (added tally) {
 	rs.failures.settle(place)
 	rs.crowded, rs.refused = rs.refused, false
 	var waiting []*route
+	var others tally
 	for key, r := range rs.known {
 		switch {
 		case r.busy():
 			r.active = at
 		case at-r.active > kept:
 			rs.giveUp(r)
-			if r.now == (tally{}) { // the collection does not have it
+			if r.now == nil { // the collection does not have it
 				delete(rs.known, key)
 			}
 		}
 		if r.history == nil && r.busy() {
 			waiting = append(waiting, r)
 		} else {
-			rs.record(r, place, &added)
+			r.record(place, &added, &others)
 		}
 	}
 	slices.SortFunc(waiting, func(a, b *route) int {
@@ -144,32 +160,30 @@ func (rs *routes) settle(place int, at time.Duration) (added tally) {
 	room := true
 	for _, r := range waiting {
 		room = room && rs.takePlace(r)
-		rs.record(r, place, &added)
+		r.record(place, &added, &others)
 	}
-	rs.recordRest(place, &added)
+	// Routes come and go in the rest. When it is less than before, nobody knows
+	// what was added.
+	if _, ok := rs.rest.counted().since(rs.rest.before); !ok {
+		rs.rest.before = rs.rest.now.pack()
+	}
+	rs.rest.record(place, &added, &others)
+	rs.total.add(place, &added)
+	rs.others.add(place, &others)
 	return added
 }
 
-// record adds to the histories, and to sum, what was added to the route.
-func (rs *routes) record(r *route, place int, sum *tally) {
-	added, _ := r.now.since(&r.before)
-	r.before, r.now = r.now, tally{}
-	rs.total.add(place, &added)
+// record adds what was added to the route to its history, or else to others, and
+// to all.
+func (r *route) record(place int, all, others *tally) {
+	added, _ := r.counted().since(r.before)
+	r.before, r.now = r.now.pack(), nil
+	all.add(&added)
 	if r.history != nil {
 		r.history.add(place, &added)
 	} else {
-		rs.others.add(place, &added)
+		others.add(&added)
 	}
-	sum.add(&added)
-}
-
-// recordRest records the rest. When it is less than before, nobody knows what was
-// added, since routes come and go in it.
-func (rs *routes) recordRest(place int, sum *tally) {
-	if _, ok := rs.rest.now.since(&rs.rest.before); !ok {
-		rs.rest.before = rs.rest.now
-	}
-	rs.record(&rs.rest, place, sum)
 }
 
 // takePlace reports whether there was a place for the route.
@@ -210,22 +224,28 @@ func (rs *routes) leastBusy() (found *route, requests uint64) {
 // forget empties the slots at a place.
 func (rs *routes) forget(place int) {
 	rs.failures.forget(place)
-	rs.total[place], rs.others[place] = cell{}, cell{}
+	rs.total[place], rs.others[place] = nil, nil
 	for _, r := range rs.known {
 		if r.history != nil {
-			r.history[place] = cell{}
+			r.history[place] = nil
 		}
 	}
 }
 
 // busy tells whether the route has requests, in flight or since the last
 // collection.
-func (r *route) busy() bool { return r.inFlight > 0 && !r.now.unmeasured() || r.grown() > 0 }
+func (r *route) busy() bool {
+	return r.inFlight > 0 && (r.now == nil || !r.now.unmeasured()) || r.grown() > 0
+}
 
 // grown returns the requests since the last collection.
 func (r *route) grown() uint64 {
-	if r.now.requests < r.before.requests { // it began anew
+	before := r.before.requests()
+	switch {
+	case r.now == nil:
+		return 0
+	case r.now.requests < before: // it began anew
 		return r.now.requests
 	}
-	return r.now.requests - r.before.requests
+	return r.now.requests - before
 }

@@ -27,8 +27,29 @@ import (
 // one scrape.
 func TestPercentilesAreThoseOfTheScrape(t *testing.T) {
 	t.Parallel()
+	for name, boundaries := range map[string]map[string][]float64{
+		"default boundaries": nil, "the most that are kept": {telemetry.ServerDuration: ascending(64)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testPercentiles(t, boundaries)
+		})
+	}
+}
+
+// ascending returns so many boundaries from 50 ms on.
+func ascending(n int) (boundaries []float64) {
+	for i := range n {
+		boundaries = append(boundaries, 0.05*float64(i+1))
+	}
+	return boundaries
+}
+
+func testPercentiles(t *testing.T, boundaries map[string][]float64) {
+	t.Helper()
 	reader := sdkmetric.NewManualReader()
 	sdk, err := otelmon.Setup(t.Context(), otelmon.Config{
+		Boundaries:  boundaries,
 		ServiceName: "shop", DisableGlobals: true, DisableOTLP: true,
 		Prometheus: exporters.Prometheus{DisableListener: true},
 		Readers:    []sdkmetric.Reader{reader},
@@ -60,6 +81,9 @@ func TestPercentilesAreThoseOfTheScrape(t *testing.T) {
 				t.Errorf("%q: got %v as the quantile %v, want %v", key, got, q, want)
 			}
 		}
+	}
+	if v.Total.Approximate {
+		t.Error("the page says that percentiles are approximate")
 	}
 	if v.Total.Requests != 12_000 || v.Total.Errors != 4_000 {
 		t.Errorf("got %d requests and %d errors, want 12000 and 4000", v.Total.Requests, v.Total.Errors)
@@ -128,5 +152,35 @@ func TestExponentialHistogramsAreUnderstood(t *testing.T) {
 	row := rowOf(t, s.view(time.Minute), "GET /a")
 	if row.Requests != 1000 || row.P50 < 0.45 || row.P50 > 0.55 || row.P99 < 0.9 || row.P99 > 1.05 {
 		t.Errorf("got %d requests with P50 %v and P99 %v, want 1000, about 0.5 and 0.99", row.Requests, row.P50, row.P99)
+	}
+	if !s.view(time.Minute).Total.Approximate {
+		t.Error("the page does not say that this is approximate")
+	}
+}
+
+func TestOtherBoundariesAreApproximate(t *testing.T) {
+	t.Parallel()
+	point := func(boundaries int) metricdata.HistogramDataPoint[float64] {
+		counts := make([]uint64, boundaries+1)
+		counts[1] = 7
+		return metricdata.HistogramDataPoint[float64]{Count: 7, Bounds: ascending(boundaries), BucketCounts: counts}
+	}
+	for name, tt := range map[string]struct {
+		points []metricdata.HistogramDataPoint[float64]
+		want   bool
+	}{
+		"the same in all":                 {[]metricdata.HistogramDataPoint[float64]{point(64), point(64)}, false},
+		"one series with others":          {[]metricdata.HistogramDataPoint[float64]{point(10), point(11)}, true},
+		"more than are kept":              {[]metricdata.HistogramDataPoint[float64]{point(65)}, true},
+		"a series with others, and empty": {[]metricdata.HistogramDataPoint[float64]{point(10), {Bounds: ascending(2), BucketCounts: make([]uint64, 3)}}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			store, now := metrics.New(), time.Now()
+			store.Add(now, collectionOf(metricdata.Metrics{Name: telemetry.ServerDuration, Data: histogramOf(tt.points...)}), nil)
+			if got := store.View(now, metrics.Query{}).Total.Approximate; got != tt.want {
+				t.Errorf("got %v, want %v", got, tt.want)
+			}
+		})
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
 	"github.com/otelmon/toolkit/internal/telemetry"
+	"github.com/otelmon/toolkit/zpages/internal/text"
 )
 
 const (
@@ -37,7 +38,7 @@ func sampling(r readings, traced map[Route]Traced) Sampling {
 	s := Sampling{Spans: map[string]Number{"DROP": 0, "RECORD_ONLY": 0, sampled: 0}}
 	var all Number
 	for attributes, n := range r.values(telemetry.SpanStarted) {
-		result := text(attributes, telemetry.SamplingResult)
+		result := textOf(attributes, telemetry.SamplingResult)
 		if _, ok := s.Spans[result]; ok {
 			s.Spans[result] += Number(n)
 			all += Number(n)
@@ -65,7 +66,7 @@ func instruments(r readings) []Instrument {
 }
 
 func instrument(m metricdata.Metrics) Instrument {
-	i := Instrument{Name: cut(m.Name), Unit: cut(m.Unit), Kind: kind(m.Data)}
+	i := Instrument{Name: text.Cut(m.Name, maxText), Unit: text.Cut(m.Unit, maxText), Kind: kind(m.Data)}
 	count := func(attributes *attribute.Set) {
 		i.Series++
 		i.Overflow = i.Overflow || isOverflow(attributes)
@@ -111,7 +112,7 @@ func runtime(r readings) []Reading {
 		}
 		for _, m := range metrics {
 			for attributes, value := range values(m.Data) {
-				all = append(all, Reading{cut(name), Number(value), cut(m.Unit), attributesText(attributes)})
+				all = append(all, Reading{text.Cut(name, maxText), Number(value), text.Cut(m.Unit, maxText), attributesText(attributes)})
 			}
 		}
 	}
@@ -128,5 +129,5 @@ func attributesText(attributes *attribute.Set) string {
 		kv := iter.Attribute()
 		all = append(all, string(kv.Key)+"="+kv.Value.String())
 	}
-	return cut(strings.Join(all, ", "))
+	return text.Cut(strings.Join(all, ", "), maxText)
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/otelmon/toolkit/internal/quantile"
 )
 
-const maxBounds = 40
+const maxBounds = 64
 
 // layout has the boundaries of the buckets that are kept.
 type layout []float64
@@ -37,16 +37,17 @@ func ascending(bounds []float64) bool {
 }
 
 // add adds the counts of the histogram to those of the buckets. Where its
-// boundaries are others, each of its buckets goes to the one that has its end.
-func (l layout) add(buckets []uint64, h histogram) {
+// boundaries are others, each of its buckets goes to the one that has its end, and
+// add reports that the counts are not exact.
+func (l layout) add(buckets []uint64, h histogram) (exact bool) {
 	switch {
 	case len(h.counts) != len(h.bounds)+1:
-		return
+		return h.count == 0
 	case slices.Equal(l, h.bounds):
 		for i, n := range h.counts {
 			buckets[i] += n
 		}
-		return
+		return true
 	}
 	for i, n := range h.counts {
 		end := math.Inf(1)
@@ -55,6 +56,7 @@ func (l layout) add(buckets []uint64, h histogram) {
 		}
 		buckets[sort.SearchFloat64s(l, end)] += n
 	}
+	return h.count == 0
 }
 
 // quantile returns that of the counts, of which only those of the layout are
@@ -70,16 +72,19 @@ type tally struct {
 	buckets                   [maxBounds + 1]uint64 // by the layout, streams left out
 }
 
+// counts returns what is not in buckets.
+func (t *tally) counts() [5]*uint64 {
+	return [...]*uint64{&t.requests, &t.errors, &t.streams, &t.sampled, &t.rescued}
+}
+
 // unmeasured tells whether requests leave spans and no metrics, such as with
 // middleware.Duration disabled: there is nothing to show of them.
 func (t *tally) unmeasured() bool { return t.requests == 0 && t.sampled+t.rescued > 0 }
 
 func (t *tally) add(other *tally) {
-	t.requests += other.requests
-	t.errors += other.errors
-	t.streams += other.streams
-	t.sampled += other.sampled
-	t.rescued += other.rescued
+	for i, count := range other.counts() {
+		*t.counts()[i] += *count
+	}
 	for i, n := range other.buckets {
 		t.buckets[i] += n
 	}
@@ -87,82 +92,24 @@ func (t *tally) add(other *tally) {
 
 // since returns what was added to before. It reports false when something is less
 // than before, since the counting began anew, and then returns all.
-func (t *tally) since(before *tally) (tally, bool) {
-	added := *t
-	ok := t.requests >= before.requests && t.errors >= before.errors && t.streams >= before.streams
-	for i, n := range before.buckets {
+func (t *tally) since(before packed) (added tally, ok bool) {
+	var b tally
+	before.addTo(&b)
+	ok = t.requests >= b.requests && t.errors >= b.errors && t.streams >= b.streams
+	added = *t
+	for i, n := range b.buckets {
 		ok = ok && t.buckets[i] >= n
 		added.buckets[i] -= n
 	}
 	if !ok {
 		return *t, false
 	}
-	added.requests -= before.requests
-	added.errors -= before.errors
-	added.streams -= before.streams
-	added.sampled -= min(before.sampled, t.sampled)
-	added.rescued -= min(before.rescued, t.rescued)
+	added.requests -= b.requests
+	added.errors -= b.errors
+	added.streams -= b.streams
+	added.sampled -= min(b.sampled, t.sampled)
+	added.rescued -= min(b.rescued, t.rescued)
 	return added, true
-}
-
-// history has a tally for each slot, in half the memory.
-type history [slots]cell
-
-type cell struct {
-	requests, errors, streams uint32
-	sampled, rescued          uint32
-	buckets                   [maxBounds + 1]uint32
-}
-
-func (h *history) add(place int, t *tally) {
-	c := &h[place]
-	increase(&c.requests, t.requests)
-	increase(&c.errors, t.errors)
-	increase(&c.streams, t.streams)
-	increase(&c.sampled, t.sampled)
-	increase(&c.rescued, t.rescued)
-	for i, n := range t.buckets {
-		increase(&c.buckets[i], n)
-	}
-}
-
-// increase stops at the largest number.
-func increase(count *uint32, by uint64) {
-	*count += uint32(min(by, uint64(math.MaxUint32-*count)))
-}
-
-func (h *history) sum(places []int) (sum tally) {
-	for _, place := range places {
-		c := &h[place]
-		if c.requests|c.sampled|c.rescued == 0 {
-			continue
-		}
-		sum.requests += uint64(c.requests)
-		sum.errors += uint64(c.errors)
-		sum.streams += uint64(c.streams)
-		sum.sampled += uint64(c.sampled)
-		sum.rescued += uint64(c.rescued)
-		for i, n := range c.buckets {
-			sum.buckets[i] += uint64(n)
-		}
-	}
-	return sum
-}
-
-// merge adds what the other has.
-func (h *history) merge(other *history) {
-	for place := range other {
-		sum := other.sum([]int{place})
-		h.add(place, &sum)
-	}
-}
-
-// requests returns those of all slots.
-func (h *history) requests() (n uint64) {
-	for i := range h {
-		n += uint64(h[i].requests)
-	}
-	return n
 }
 
 // share returns part of whole, and NaN where there is nothing.

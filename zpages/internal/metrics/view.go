@@ -81,6 +81,10 @@ type Row struct {
 	Sampled  Number `json:"sampled"` // share of requests
 	Rescued  uint64 `json:"rescued"`
 	Others   bool   `json:"others"`
+	// Approximate tells, in the total only, that percentiles are not exactly those
+	// of the scrape, for all routes: a histogram has other boundaries than the
+	// first one had, more than 64, or none of its own as exponential ones.
+	Approximate bool `json:"approximate,omitempty"`
 }
 
 // RoutePoints are the columns of one route, oldest first, with a point for each

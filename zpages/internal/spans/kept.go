@@ -2,12 +2,16 @@ package spans
 
 import (
 	"cmp"
+	"slices"
 	"time"
+
+	"github.com/otelmon/toolkit/zpages/internal/text"
 )
 
 const (
-	maxFailures = 50 // traces that failed, and as many that panicked
-	maxAlike    = 5  // of them with one name and type
+	maxFailures = 50          // traces that failed, and as many that panicked
+	maxAlike    = 5           // of them with one name and type
+	again       = time.Second // for one more of these to take the place of another
 
 	maxSlow       = 50 // traces
 	maxSlowAge    = 15 * time.Minute
@@ -34,16 +38,20 @@ func (s *Store) judge(r *record, root *span) {
 	c, now := r.classOf(root), time.Now()
 	switch {
 	case c > slow && (c > r.class || c == r.class && root.entry):
-		s.keep(r, c, root, now)
-	case r.class == slow && root.duration() > r.duration,
-		r.class == unremarkable && s.isSlow(root.name, root.duration(), now):
-		s.keep(r, slow, root, now)
-	case r.class == unremarkable && len(r.open) == 0:
-		s.forget(r)
+		if r.class != unremarkable || !s.repeated(c, root.name, r.errorType(root), now) {
+			s.keep(r, c, root, now)
+		}
+	case r.class == unremarkable, r.class == slow && root.duration() > r.duration:
+		if s.isSlow(root.name, root.duration(), now) {
+			s.keep(r, slow, root, now)
+		}
+	}
+	if len(r.open) > 0 {
 		return
 	}
-	if len(r.open) == 0 {
-		r.call = nil // was of the roots so far
+	r.call = nil // was of the roots so far
+	if r.class == unremarkable {
+		s.forget(r)
 	}
 }
 
@@ -61,8 +69,8 @@ func (r *record) classOf(root *span) class {
 func (s *Store) keep(r *record, c class, root *span, now time.Time) {
 	s.unlist(r)
 	r.class, r.ended, r.duration = c, now, root.duration()
-	r.row, r.errorType = newRow(r, root)
-	r.bytes = 0
+	r.row, r.kind = newRow(r, root), cut(r.errorType(root), maxLine)
+	r.spans, r.bytes = slices.Clone(r.spans), 0
 	for i := range r.spans {
 		r.spans[i].detach()
 		r.bytes += r.spans[i].bytes
@@ -73,6 +81,20 @@ func (s *Store) keep(r *record, c class, root *span, now time.Time) {
 		s.forget(rival)
 	}
 	s.kept[c] = append(s.kept[c], r)
+}
+
+// repeated tells whether a trace would only push out another that is as bad, and
+// one alike was kept a moment ago.
+func (s *Store) repeated(c class, name, errorType string, now time.Time) bool {
+	name, errorType = text.Cut(name, maxLine), text.Cut(errorType, maxLine)
+	alike, recent := 0, false
+	for _, r := range s.kept[c] {
+		if r.row.Name == name && r.kind == errorType {
+			alike++
+			recent = now.Sub(r.ended) < again
+		}
+	}
+	return recent && (alike >= maxAlike || len(s.kept[c]) >= maxFailures)
 }
 
 // rival returns the trace that has to go for r, or nil if there is room.
@@ -90,7 +112,7 @@ func failureRival(list []*record, r *record) *record {
 	var oldest *record
 	for _, other := range list {
 		names[other.row.Name]++
-		if other.row.Name == r.row.Name && other.errorType == r.errorType {
+		if other.row.Name == r.row.Name && other.kind == r.kind {
 			alike++
 			oldest = cmp.Or(oldest, other)
 		}
@@ -122,7 +144,7 @@ func (s *Store) isSlow(name string, duration time.Duration, now time.Time) bool 
 	if s.floor.known && s.floor.window == s.window(now) && duration <= s.floor.duration {
 		return false
 	}
-	rival := s.slowRival(name, now)
+	rival := s.slowRival(text.Cut(name, maxLine), now)
 	return rival == nil || duration > rival.duration
 }
 
@@ -131,9 +153,9 @@ func (s *Store) isSlow(name string, duration time.Duration, now time.Time) bool 
 func (s *Store) slowRival(name string, ended time.Time) *record {
 	window, all, alike := s.window(ended), 0, 0
 	var fastest, fastestAlike *record
-	for _, other := range s.kept[slow] {
+	for _, other := range slices.Backward(s.kept[slow]) {
 		if s.window(other.ended) != window {
-			continue
+			break // and so did all before
 		}
 		all++
 		if fastest == nil || other.duration < fastest.duration {

@@ -3,7 +3,6 @@ package spans
 import (
 	"cmp"
 	"context"
-	"sync"
 
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
@@ -20,10 +19,7 @@ const (
 )
 
 // requests counts the server spans of the middleware. The zero value is empty.
-// Safe for concurrent use.
 type requests struct {
-	mu       sync.Mutex
-	closed   bool
 	inFlight map[trace.SpanID]request
 	routes   map[metrics.Route]*metrics.Traced
 }
@@ -34,19 +30,23 @@ type request struct {
 	traced *metrics.Traced
 }
 
-// start counts the span if it is the one that the middleware makes for a
-// request, directly beneath it, and none that is made inside of that.
-func (q *requests) start(ctx context.Context, id trace.SpanID) {
+// served returns the request of a server span that is started in ctx with the
+// other around it, if the span is the one that the middleware makes for a request,
+// directly beneath it, and none that is made inside of that. Otherwise it is nil.
+func served(ctx context.Context, around trace.Span) *headsample.Request {
 	c := headsample.Server(ctx)
-	if c == nil || trace.SpanContextFromContext(ctx).SpanID() != trace.SpanContextFromContext(c).SpanID() {
+	if c == nil || around.SpanContext().SpanID() != trace.SpanContextFromContext(c).SpanID() {
+		return nil
+	}
+	return &c.Request
+}
+
+// start counts the span of a request.
+func (q *requests) start(id trace.SpanID, r *headsample.Request) {
+	if len(q.inFlight) >= maxRequests {
 		return
 	}
-	route := metrics.Route{Method: c.Request.Method, Route: cmp.Or(c.Request.Route, telemetry.Other)}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.closed || len(q.inFlight) >= maxRequests {
-		return
-	}
+	route := metrics.Route{Method: r.Method, Route: cmp.Or(r.Route, telemetry.Other)}
 	if q.inFlight == nil {
 		q.inFlight, q.routes = map[trace.SpanID]request{}, map[metrics.Route]*metrics.Traced{}
 	}
@@ -59,16 +59,14 @@ func (q *requests) start(ctx context.Context, id trace.SpanID) {
 
 // end counts the span, if start did, under the route that is known in the end.
 func (q *requests) end(ended sdktrace.ReadOnlySpan) {
-	attributes := ended.Attributes()
-	named := text(attributes, telemetry.HTTPRoute)
-	rescued, _ := find(attributes, telemetry.SamplingRescued)
 	sc := ended.SpanContext()
-	q.mu.Lock()
-	defer q.mu.Unlock()
 	r, ok := q.inFlight[sc.SpanID()]
 	if !ok {
 		return
 	}
+	attributes := ended.Attributes()
+	named := textOf(attributes, telemetry.HTTPRoute)
+	rescued, _ := find(attributes, telemetry.SamplingRescued)
 	delete(q.inFlight, sc.SpanID())
 	if r.traced != nil {
 		r.traced.InFlight--
@@ -97,17 +95,9 @@ func (q *requests) of(route metrics.Route) *metrics.Traced {
 }
 
 func (q *requests) traced() map[metrics.Route]metrics.Traced {
-	q.mu.Lock()
-	defer q.mu.Unlock()
 	all := make(map[metrics.Route]metrics.Traced, len(q.routes))
 	for route, t := range q.routes {
 		all[route] = *t
 	}
 	return all
-}
-
-func (q *requests) shutdown() {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.closed, q.inFlight, q.routes = true, nil, nil
 }

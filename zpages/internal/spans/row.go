@@ -60,13 +60,12 @@ func (s *Store) View(now time.Time) View {
 	return View{Errors: rows(failed), Panics: rows(panicked), Slow: slowest[:min(len(slowest), maxSlow)], Dropped: s.dropped}
 }
 
-// newRow returns what is listed of the trace with the root, and the type of its
-// error.
-func newRow(r *record, root *span) (Row, string) {
+// newRow returns what is listed of the trace with the root.
+func newRow(r *record, root *span) Row {
 	row := Row{
 		ID:       r.id.String(),
 		Name:     cut(root.name, maxLine),
-		Route:    cut(text(root.attributes, telemetry.HTTPRoute), maxLine),
+		Route:    cut(textOf(root.attributes, telemetry.HTTPRoute), maxLine),
 		Duration: root.duration().Seconds(),
 		Rescued:  root.rescued(),
 	}
@@ -76,15 +75,21 @@ func newRow(r *record, root *span) (Row, string) {
 	if status, ok := root.attribute(telemetry.HTTPStatusCode); ok {
 		row.Status = new(status.AsInt64())
 	}
-	f := &failure{}
 	switch {
 	case root.failed(), root.panicked():
-		f = root.failure()
+		row.Error = root.failure()
 	case r.call != nil:
-		f = r.call
+		row.Error = r.call.text
 	}
-	row.Error = f.text
-	return row, f.errorType
+	return row
+}
+
+// errorType returns that of the root, or else of a call inside it.
+func (r *record) errorType(root *span) string {
+	if r.call == nil || root.failed() || root.panicked() {
+		return root.errorType()
+	}
+	return r.call.errorType
 }
 
 func (s *span) rescued() bool {
@@ -92,24 +97,30 @@ func (s *span) rescued() bool {
 	return value.AsBool()
 }
 
-// failure is what went wrong.
-type failure struct{ text, errorType string }
+// errorType returns what the span says of the type of its error.
+func (s *span) errorType() string {
+	errorType := textOf(s.attributes, telemetry.ErrorType)
+	if e := s.exception(); e != nil {
+		errorType = cmp.Or(errorType, textOf(e.Attributes, telemetry.ExceptionType))
+	}
+	return errorType
+}
 
 // failure returns what the span says of its error: a message, if there is more
 // than a type.
-func (s *span) failure() *failure {
-	f := &failure{errorType: text(s.attributes, telemetry.ErrorType)}
-	if s.status.Description != f.errorType {
-		f.text = s.status.Description
+func (s *span) failure() string {
+	message := s.status.Description
+	if message == textOf(s.attributes, telemetry.ErrorType) {
+		message = ""
 	}
 	if e := s.exception(); e != nil {
-		f.errorType = cmp.Or(f.errorType, text(e.Attributes, telemetry.ExceptionType))
-		f.text = cmp.Or(f.text, text(e.Attributes, telemetry.ExceptionMessage))
+		message = cmp.Or(message, textOf(e.Attributes, telemetry.ExceptionMessage))
 	}
-	f.text = cut(cmp.Or(f.text, f.errorType, "error"), maxLine)
-	f.errorType = cut(f.errorType, maxLine)
-	return f
+	return cut(cmp.Or(message, s.errorType(), "error"), maxLine)
 }
+
+// failure is what went wrong with a call.
+type failure struct{ text, errorType string }
 
 // failedCall returns what went wrong with a call of an LLM API, or nil.
 func (s *span) failedCall() *failure {
@@ -119,7 +130,5 @@ func (s *span) failedCall() *failure {
 	if _, ok := s.attribute(telemetry.GenAIOperation); !ok {
 		return nil
 	}
-	f := s.failure()
-	f.text = cut(s.name+": "+f.text, maxLine)
-	return f
+	return &failure{cut(s.name+": "+s.failure(), maxLine), cut(s.errorType(), maxLine)}
 }

@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/otelmon/toolkit/internal/telemetry"
+	"github.com/otelmon/toolkit/zpages/internal/text"
 )
 
 const (
@@ -137,8 +138,8 @@ func (s *span) attributesWithin(room *int, attributes []attribute.KeyValue) []at
 		switch kv.Value.Type() {
 		case attribute.BOOL, attribute.INT64, attribute.FLOAT64:
 		default:
-			text := cut(kv.Value.String(), limit(kv.Key))
-			kv.Value, size = attribute.StringValue(text), size+len(text)
+			value := cut(kv.Value.String(), limit(kv.Key))
+			kv.Value, size = attribute.StringValue(value), size+len(value)
 		}
 		if size > *room {
 			s.dropped++
@@ -182,15 +183,8 @@ func (s *span) linksWithin(room *int) []sdktrace.Link {
 	return copies
 }
 
-// cut returns a copy of the text of at most so many bytes, which says if it was
-// longer.
-func cut(text string, most int) string {
-	const more = "…"
-	if len(text) <= most {
-		return strings.Clone(text)
-	}
-	return strings.ToValidUTF8(text[:most-len(more)], "") + more
-}
+// cut returns a copy of the text of at most so many bytes.
+func cut(s string, most int) string { return strings.Clone(text.Cut(s, most)) }
 
 // attribute returns the value of the attribute, or none.
 func (s *span) attribute(key attribute.Key) (attribute.Value, bool) { return find(s.attributes, key) }
@@ -204,7 +198,7 @@ func find(attributes []attribute.KeyValue, key attribute.Key) (attribute.Value, 
 	return attribute.Value{}, false
 }
 
-func text(attributes []attribute.KeyValue, key attribute.Key) string {
+func textOf(attributes []attribute.KeyValue, key attribute.Key) string {
 	value, _ := find(attributes, key)
 	return value.AsString()
 }
@@ -235,7 +229,7 @@ func (s *span) panicked() bool {
 	if !s.failed() {
 		return s.status.Code == codes.Unset && !e.Time.Before(s.end)
 	}
-	errorType := text(s.attributes, telemetry.ErrorType)
+	errorType := textOf(s.attributes, telemetry.ErrorType)
 	_, stack := find(e.Attributes, telemetry.ExceptionStacktrace)
-	return stack && errorType != "" && (errorType == telemetry.Other || errorType == text(e.Attributes, telemetry.ExceptionType))
+	return stack && errorType != "" && (errorType == telemetry.Other || errorType == textOf(e.Attributes, telemetry.ExceptionType))
 }

@@ -3,7 +3,6 @@
 package spans
 
 import (
-	"container/list"
 	"context"
 	"slices"
 	"sync"
@@ -13,22 +12,23 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/otelmon/toolkit/internal/headsample"
 	"github.com/otelmon/toolkit/zpages/internal/metrics"
 )
 
 const (
 	maxInFlight    = 4096         // traces
-	maxFlightBytes = 4 << 20      // of all their spans
+	maxFlightBytes = 2 << 20      // of all their spans
 	maxSpans       = 200          // of a trace
 	maxTraceBytes  = 256 << 10    // of a trace's spans
-	maxKeptBytes   = 6 << 20      // of all traces that are kept
+	maxKeptBytes   = 3 << 20      // of all traces that are kept
 	maxFree        = 64           // records to be used again
 	maxFreeSpans   = maxSpans / 8 // room for spans that such a record has
 )
 
 // Store is a span processor that keeps a bounded number of traces: whichever
-// failed last, and the slowest of the last 15 minutes. It holds at most about
-// 12 MiB. Safe for concurrent use.
+// failed last, and the slowest of the last 15 minutes. Of failures that are alike it
+// keeps one a second. It holds at most about 8 MiB. Safe for concurrent use.
 //
 // A trace is looked at whenever a local root in it ends: a span that began with
 // nothing recorded around it in this process, such as that of a request, of a
@@ -40,35 +40,36 @@ const (
 //
 // Spans that end after their root are added if its trace is kept.
 type Store struct {
-	requests requests
-	began    time.Time
+	began time.Time
 
-	mu      sync.Mutex
-	closed  bool
-	records map[trace.TraceID]*record
-	flight  list.List // records that are not kept, oldest first
-	kept    [classes][]*record
-	free    []*record
-	dropped int64 // traces in flight that had to make room
-	floor   floor
-
-	flightBytes, keptBytes int
+	mu        sync.Mutex
+	closed    bool
+	requests  requests
+	records   map[trace.TraceID]*record
+	flight    flight
+	kept      [classes][]*record // oldest first
+	keptBytes int
+	free      []*record
+	dropped   int64 // traces in flight that had to make room
+	floor     floor
 }
 
 // record is one trace.
 type record struct {
-	id        trace.TraceID
-	spans     []span
-	bytes     int
-	leftOut   int            // spans
-	open      []trace.SpanID // local roots that have not ended
-	call      *failure       // of an LLM API
-	inFlight  *list.Element  // of Store.flight, or nil once it is kept
-	class     class          // why it is kept
-	row       Row
-	errorType string        // of the root in row
-	duration  time.Duration // likewise
-	ended     time.Time     // likewise, by this process's clock
+	id       trace.TraceID
+	spans    []span
+	bytes    int
+	leftOut  int            // spans
+	open     []trace.SpanID // local roots that have not ended
+	call     *failure       // of an LLM API
+	class    class          // why it is kept
+	row      Row
+	kind     string        // of the root in row: the type of its error
+	duration time.Duration // likewise
+	ended    time.Time     // likewise, by this process's clock
+
+	flying       bool // it is in flight, between these two
+	older, newer *record
 }
 
 // New returns an empty Store.
@@ -78,18 +79,31 @@ func New() *Store {
 
 // OnStart implements [sdktrace.SpanProcessor].
 func (s *Store) OnStart(ctx context.Context, started sdktrace.ReadWriteSpan) {
-	sc := started.SpanContext()
+	around := trace.SpanFromContext(ctx)
+	root := !around.IsRecording() || !started.Parent().IsValid()
+	var request *headsample.Request
 	if started.SpanKind() == trace.SpanKindServer {
-		s.requests.start(ctx, sc.SpanID())
+		request = served(ctx, around)
 	}
-	if started.Parent().IsValid() && trace.SpanFromContext(ctx).IsRecording() {
+	if !root && request == nil {
 		return
 	}
+	sc := started.SpanContext()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return
 	}
+	if request != nil {
+		s.requests.start(sc.SpanID(), request)
+	}
+	if root {
+		s.open(sc)
+	}
+}
+
+// open notes that a local root has begun.
+func (s *Store) open(sc trace.SpanContext) {
 	r := s.records[sc.TraceID()]
 	if r == nil {
 		r = s.begin(sc.TraceID())
@@ -102,14 +116,12 @@ func (s *Store) OnStart(ctx context.Context, started sdktrace.ReadWriteSpan) {
 
 // OnEnd implements [sdktrace.SpanProcessor].
 func (s *Store) OnEnd(ended sdktrace.ReadOnlySpan) {
-	sc := ended.SpanContext()
-	if ended.SpanKind() == trace.SpanKindServer {
-		s.requests.end(ended)
-	}
-	if s.passed(ended) {
+	parent, server := ended.Parent(), ended.SpanKind() == trace.SpanKindServer
+	entry := !parent.IsValid() || parent.IsRemote()
+	if (entry || server) && s.passed(ended, server) {
 		return
 	}
-	added := newSpan(ended)
+	sc, added := ended.SpanContext(), newSpan(ended)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := s.records[sc.TraceID()]
@@ -120,24 +132,29 @@ func (s *Store) OnEnd(ended sdktrace.ReadOnlySpan) {
 	case r == nil:
 		r = s.begin(sc.TraceID())
 	}
-	s.add(r, &added, root)
+	s.add(r, &added, root && (entry || len(r.open) == 0))
 	if root {
 		s.judge(r, &added)
 	}
 	s.evict()
 }
 
-// passed forgets a trace that is one span, and that span nothing to look at, as
-// most are: it need not be measured.
-func (s *Store) passed(ended sdktrace.ReadOnlySpan) bool {
-	if ended.Status().Code == codes.Error || len(ended.Events()) > 0 {
-		return false
-	}
-	sc, duration := ended.SpanContext(), max(0, ended.EndTime().Sub(ended.StartTime()))
+// passed counts a request that has ended. It reports whether the span is the root of
+// a trace with nothing to look at, as most are: then that is forgotten, and the span
+// need not be measured.
+func (s *Store) passed(ended sdktrace.ReadOnlySpan, server bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if server {
+		s.requests.end(ended)
+	}
+	sc := ended.SpanContext()
 	r := s.records[sc.TraceID()]
-	if r == nil || len(r.spans) > 0 || len(r.open) != 1 || r.open[0] != sc.SpanID() || s.isSlow(ended.Name(), duration, time.Now()) {
+	if r == nil || r.class != unremarkable || r.call != nil || len(r.open) != 1 || r.open[0] != sc.SpanID() {
+		return false
+	}
+	if ended.Status().Code == codes.Error || len(ended.Events()) > 0 ||
+		s.isSlow(ended.Name(), max(0, ended.EndTime().Sub(ended.StartTime())), time.Now()) {
 		return false
 	}
 	s.forget(r)
@@ -166,19 +183,19 @@ func (s *Store) begin(id trace.TraceID) *record {
 		r = &record{}
 	}
 	r.id = id
-	r.inFlight = s.flight.PushBack(r)
+	s.flight.add(r)
 	s.records[id] = r
 	return r
 }
 
-// add adds the span to its trace if there is room. Some is left for the root,
+// add adds the span to its trace if there is room. Some is left for the outermost,
 // which ends last.
-func (s *Store) add(r *record, added *span, root bool) {
+func (s *Store) add(r *record, added *span, outermost bool) {
 	if r.call == nil {
 		r.call = added.failedCall()
 	}
 	spans, bytes := maxSpans, maxTraceBytes
-	if !root {
+	if !outermost {
 		spans, bytes = maxSpans-1, maxTraceBytes-maxSpanBytes
 	}
 	if len(r.spans) >= spans || r.bytes+added.bytes > bytes {
@@ -189,7 +206,7 @@ func (s *Store) add(r *record, added *span, root bool) {
 		added.detach()
 		s.keptBytes += added.bytes
 	} else {
-		s.flightBytes += added.bytes
+		s.flight.bytes += added.bytes
 	}
 	r.spans = append(r.spans, *added)
 	r.bytes += added.bytes
@@ -198,9 +215,9 @@ func (s *Store) add(r *record, added *span, root bool) {
 // evict makes room: the traces that are in flight for longest go first, and of
 // those that are kept the oldest.
 func (s *Store) evict() {
-	for s.flight.Len() > maxInFlight || s.flightBytes > maxFlightBytes {
+	for s.flight.traces > maxInFlight || s.flight.bytes > maxFlightBytes {
 		s.dropped++
-		s.forget(s.flight.Front().Value.(*record)) //nolint:forcetypeassert // there is nothing else in it
+		s.forget(s.flight.oldest)
 	}
 	for s.keptBytes > maxKeptBytes {
 		s.forget(s.oldest())
@@ -221,13 +238,13 @@ func (s *Store) forget(r *record) {
 
 // unlist takes the trace out of the list that it is in.
 func (s *Store) unlist(r *record) {
-	if r.inFlight != nil {
-		s.flight.Remove(r.inFlight)
-		r.inFlight = nil
-		s.flightBytes -= r.bytes
+	if r.flying {
+		s.flight.remove(r)
 		return
 	}
-	s.floor = floor{}
+	if r.class == slow {
+		s.floor = floor{}
+	}
 	s.kept[r.class] = slices.DeleteFunc(s.kept[r.class], func(other *record) bool { return other == r })
 	s.keptBytes -= r.bytes
 }
@@ -237,7 +254,11 @@ func (s *Store) unlist(r *record) {
 // methods and routes are those of http.server.request.duration. Of a request
 // whose route is known only while it is handled, the one in flight is that of
 // unmatched requests. At most 2,000 are told apart, the others do not count.
-func (s *Store) Traced() map[metrics.Route]metrics.Traced { return s.requests.traced() }
+func (s *Store) Traced() map[metrics.Route]metrics.Traced {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.requests.traced()
+}
 
 // ForceFlush implements [sdktrace.SpanProcessor]. It does nothing.
 func (*Store) ForceFlush(context.Context) error { return nil }
@@ -245,12 +266,10 @@ func (*Store) ForceFlush(context.Context) error { return nil }
 // Shutdown implements [sdktrace.SpanProcessor]. It forgets everything, and what
 // comes after.
 func (s *Store) Shutdown(context.Context) error {
-	s.requests.shutdown()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
-	s.records, s.kept, s.free = nil, [classes][]*record{}, nil
-	s.flight.Init()
-	s.flightBytes, s.keptBytes = 0, 0
+	s.requests, s.flight = requests{}, flight{}
+	s.records, s.kept, s.keptBytes, s.free = nil, [classes][]*record{}, 0, nil
 	return nil
 }
