@@ -80,6 +80,12 @@ async function ask() {
   }
 }
 
+// span says what the numbers are of.
+function span({ window, total }) {
+  const told = `last ${window / 60} min`;
+  return total.approximate ? `${told}; percentiles are approximate, as not all histograms have the boundaries that are kept here` : told;
+}
+
 function take(next) {
   if (points.restarted(next)) {
     points.restart();
@@ -217,7 +223,7 @@ function showOverview(range) {
   const errors = course.column('errors'); // null while nothing is asked for
   const failed = course.column('rate').map((r, i) => (r === null ? null : r * (errors[i] ?? 0)));
   setText(byId('overview-title'), chosen.route ? (route ? routeName(route).join(' ').trim() : plain(chosen.route, 300)) : 'All routes');
-  setText(byId('overview-note'), chosen.route && !route ? 'not asked for in this window' : `last ${answer.window / 60} min`);
+  setText(byId('overview-note'), chosen.route && !route ? 'not asked for in this window' : span(answer));
   setHidden(byId('back'), !chosen.route);
   figureCards.forEach((figure) => updateFigure(figure, subject, course, range));
   charts.rate.show(range, course.x, [course.column('rate'), failed]);
