@@ -66,8 +66,8 @@ type live struct {
 	name string
 	page bool
 	seen bool // a browser looks at the page
-	// most is how much more processor time it may use than the first, as a
-	// ratio, and mostMemory how many MiB more it may have; 0 is no target.
+	// most is how much more of a core it may use than the first, in percent, and
+	// mostMemory how many MiB more it may have; 0 is no target.
 	most, mostMemory float64
 
 	service *process
@@ -76,7 +76,7 @@ type live struct {
 }
 
 func lives() []*live {
-	const most, mostMemory = 1.02, 16
+	const most, mostMemory = 2, 16
 	return []*live{
 		{name: "without a page"},
 		{name: "with a page, nobody looks", page: true, most: most, mostMemory: mostMemory},
@@ -222,23 +222,25 @@ second to %[3]d routes, every one of which leaves a span, delivered to a Collect
 %[1]szpages.Install%[1]s; one of these is asked for its data every %[5]s. The services take turns at each request. There are %[6]d rounds of
 %[7]s. *Processor* is the processor time of the service's process for one request, the connection included: the median of the
 rounds. A ratio compares with the first line in the same round: the median of the rounds, and in parentheses the least and the
-most. *Memory* is the most resident memory that the process had.
+most. *Of a core* is the difference of the medians at that rate. *Memory* is the most resident memory that the process had.
 
-| | processor, µs | × | memory, MiB | more |
-| --- | --: | --: | --: | --: |
+| | processor, µs | × | more, %% of a core | memory, MiB | more, MiB |
+| --- | --: | --: | --: | --: | --: |
 `
 
 func liveSection(all []*live, rounds int, length time.Duration) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, liveIntro, "`", livePerSecond, liveRoutes, liveFailures, lookEvery, rounds, length)
 	for _, l := range all {
-		ratio, more := "-", "-"
+		ratio, core, more := "-", "-", "-"
 		if l.page {
-			ratio = spread(l.perTurn, all[0].perTurn, l.most)
+			ratio = spread(l.perTurn, all[0].perTurn, 0)
+			percent := (medianOf(l.perTurn) - medianOf(all[0].perTurn)) * livePerSecond / float64(time.Second) * 100
+			core = against(fmt.Sprintf("%.1f", percent), percent, l.most)
 			memory := l.memory - all[0].memory
 			more = against(fmt.Sprintf("%.1f", memory), memory, l.mostMemory)
 		}
-		fmt.Fprintf(&b, "| %s | %.1f | %s | %.1f | %s |\n", l.name, medianOf(l.perTurn)/1e3, ratio, l.memory, more)
+		fmt.Fprintf(&b, "| %s | %.1f | %s | %s | %.1f | %s |\n", l.name, medianOf(l.perTurn)/1e3, ratio, core, l.memory, more)
 	}
 	return b.String()
 }

@@ -109,7 +109,7 @@ func (p *page) data(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "since is a number, window 60, 300 or 900.", http.StatusBadRequest)
 		return
 	}
-	p.look()
+	p.look(r.Context())
 	write(w, p.view(time.Now(), q))
 }
 

@@ -33,8 +33,8 @@ type page struct {
 	hidden  atomic.Bool                 // nobody may see the page
 	logger  *slog.Logger
 
-	looked atomic.Int64 // when a browser last asked, since started
-	wake   chan struct{}
+	looked atomic.Int64         // when a browser last asked, since started
+	wake   chan chan<- struct{} // asks for a collection, the end of which is told by closing
 }
 
 func newPage(logger *slog.Logger) *page {
@@ -43,7 +43,7 @@ func newPage(logger *slog.Logger) *page {
 		spans:   spans.New(),
 		metrics: metrics.New(),
 		started: time.Now(),
-		wake:    make(chan struct{}, 1),
+		wake:    make(chan chan<- struct{}),
 	}
 	p.looked.Store(int64(-attention))
 	p.reader = &reader{ManualReader: sdkmetric.NewManualReader()}
@@ -74,13 +74,17 @@ func (p *page) collectOnAndOn(ctx context.Context) {
 	due := time.NewTimer(0)
 	defer due.Stop()
 	for {
+		var done chan<- struct{}
 		select {
 		case <-ctx.Done():
 			return
-		case <-p.wake:
+		case done = <-p.wake:
 		case <-due.C:
 		}
 		p.collect(ctx, &rm)
+		if done != nil {
+			close(done)
+		}
 		due.Reset(p.pause())
 	}
 }
@@ -102,15 +106,25 @@ func (p *page) pause() time.Duration {
 	return unwatched
 }
 
-// look notes that a browser has asked, and collects at once if none did lately.
-func (p *page) look() {
-	if p.pause() == unwatched {
-		select {
-		case p.wake <- struct{}{}:
-		default:
-		}
-	}
+// look notes that a browser has asked. If none did lately, it has metrics collected
+// and waits for that, so that the first picture is no old one.
+func (p *page) look(ctx context.Context) {
+	first := p.pause() == unwatched
 	p.looked.Store(int64(time.Since(p.started)))
+	if !first {
+		return
+	}
+	done := make(chan struct{})
+	select {
+	case p.wake <- done:
+	default: // a collection runs
+		return
+	}
+	select {
+	case <-done:
+	case <-ctx.Done():
+	case <-time.After(patience):
+	}
 }
 
 // reader is the page's own, and ends what reads from it.

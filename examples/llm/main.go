@@ -78,7 +78,7 @@ func live(ctx context.Context, serve bool, stdout, stderr io.Writer) error {
 		return err
 	}
 	if url := sdk.MetricsURL(); serve && url != "" {
-		say(stdout, "\nUntil Ctrl-C: the live page on %s, and curl -s %s | grep -E '^(gen_ai|otelmon_llm)'\n", zpages.URL(sdk), url)
+		say(stdout, "\nLive page: %s\nUntil Ctrl-C: curl -s %s | grep -E '^(gen_ai|otelmon_llm)'\n", zpages.URL(sdk), url)
 		<-ctx.Done()
 	}
 	return failed

@@ -76,7 +76,8 @@ func TestRunPrintsTheTableAndServesMetrics(t *testing.T) {
 	p := start(t, "-serve")
 	text := p.until(t, "Until Ctrl-C: curl -s ")
 	_, table, _ := strings.Cut(text, "Ctrl-C ends it.\n")
-	table, last, _ := strings.Cut(table, "\nUntil")
+	table, last, _ := strings.Cut(table, "\nLive page: ")
+	live, last, _ := strings.Cut(last, "\nUntil")
 	if diff := cmp.Diff(wantTable, measured.ReplaceAllString(table, " $1")); diff != "" {
 		t.Errorf("table (-want +got):\n%s", diff)
 	}
@@ -93,6 +94,9 @@ func TestRunPrintsTheTableAndServesMetrics(t *testing.T) {
 		if !strings.Contains(page, "\n"+want) {
 			t.Errorf("the metrics page does not have %s", want)
 		}
+	}
+	if data := get(t, live+"data"); !strings.Contains(data, `"model":"deepseek-flash"`) {
+		t.Errorf("the live page does not have deepseek-flash: %s", data)
 	}
 	p.interrupt(t)
 }

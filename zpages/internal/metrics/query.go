@@ -59,14 +59,14 @@ func (s *Store) View(now time.Time, q Query) View {
 // these are.
 func (rs *routes) rows(places []int, covered, now time.Duration) (rows []Row, others int) {
 	rows = make([]Row, 0, rs.placed+1)
-	inFlight, traced := rs.rest.inFlight, rs.rest.traced
+	inFlight, traced, partly := rs.rest.inFlight, rs.rest.traced, false
 	for _, r := range rs.known {
 		if r.before.unmeasured() {
 			continue
 		}
 		if r.history == nil {
 			inFlight += r.inFlight
-			traced = traced || r.traced
+			traced, partly = traced || r.traced, partly || r.inFlight > 0 && !r.traced
 			if r.before.requests() > 0 && now-r.active <= kept {
 				others++
 			}
@@ -83,7 +83,7 @@ func (rs *routes) rows(places []int, covered, now time.Duration) (rows []Row, ot
 	})
 	if sum := rs.others.sum(places); sum.requests > 0 || inFlight > 0 {
 		row := rs.row(&sum, covered)
-		row.InFlight, row.Others = numberOf(float64(inFlight), traced), true
+		row.InFlight, row.Others = numberOf(float64(inFlight), traced && !partly), true
 		rows = append(rows, row)
 	}
 	return rows, others

@@ -46,7 +46,7 @@ type route struct {
 	before   packed        // counted until the last collection
 	now      *tally        // counted until the one being read, nil for nothing
 	inFlight int           // of those that leave spans
-	traced   bool          // there have been spans
+	traced   bool          // inFlight are all of them
 	active   time.Duration // when there were requests, by the clock
 	history  *history      // nil without a place
 }
@@ -139,6 +139,7 @@ func (rs *routes) settle(place int, at time.Duration) (added tally) {
 	var waiting []*route
 	var others tally
 	for key, r := range rs.known {
+		r.traced = r.traced && r.now.whollySampled()
 		switch {
 		case r.busy():
 			r.active = at

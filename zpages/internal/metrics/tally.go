@@ -81,6 +81,10 @@ func (t *tally) counts() [5]*uint64 {
 // middleware.Duration disabled: there is nothing to show of them.
 func (t *tally) unmeasured() bool { return t.requests == 0 && t.sampled+t.rescued > 0 }
 
+// whollySampled tells whether all but a few requests were sampled, so that those in
+// flight are, too.
+func (t *tally) whollySampled() bool { return t.sampled*20 >= t.requests*19 }
+
 func (t *tally) add(other *tally) {
 	for i, count := range other.counts() {
 		*t.counts()[i] += *count

@@ -76,7 +76,7 @@ type Row struct {
 	P50      Number `json:"p50"`   // seconds, without streams
 	P95      Number `json:"p95"`
 	P99      Number `json:"p99"`
-	InFlight Number `json:"in_flight"` // of a route: those that leave spans, none without any
+	InFlight Number `json:"in_flight"` // of a route: none unless its requests are sampled
 	Streams  uint64 `json:"streams"`
 	Sampled  Number `json:"sampled"` // share of requests
 	Rescued  uint64 `json:"rescued"`
