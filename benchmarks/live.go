@@ -161,7 +161,7 @@ func loadLives(ctx context.Context, client *http.Client, all []*live, length tim
 		for _, j := range rand.Perm(len(all)) {
 			time.Sleep(time.Until(start.Add(time.Duration(sent) * interval)))
 			sent++
-			requests.Go(func() { _ = visit(ctx, client, "http://"+all[j].service.addresses[0]+path) }) // some fail on purpose
+			requests.Go(func() { _, _ = read(ctx, client, "http://"+all[j].service.addresses[0]+path) }) // some fail on purpose
 		}
 		if err := ctx.Err(); err != nil {
 			return 0, err
@@ -180,7 +180,8 @@ func look(ctx context.Context, client *http.Client, all []*live) <-chan error {
 		for due := time.NewTicker(lookEvery); ctx.Err() == nil; {
 			for _, l := range all {
 				if l.seen {
-					errs = errors.Join(errs, visit(context.WithoutCancel(ctx), client, l.service.addresses[1]+"/zpages/data"))
+					_, err := read(context.WithoutCancel(ctx), client, l.service.addresses[1]+"/zpages/data")
+					errs = errors.Join(errs, err)
 				}
 			}
 			select {
@@ -192,26 +193,6 @@ func look(ctx context.Context, client *http.Client, all []*live) <-chan error {
 		failed <- errs
 	}()
 	return failed
-}
-
-// visit reads an answer to its end; one that is no success is an error.
-func visit(ctx context.Context, client *http.Client, url string) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
-	if err != nil {
-		return err
-	}
-	response, err := client.Do(request)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	if _, err := io.Copy(io.Discard, response.Body); err != nil {
-		return err
-	}
-	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s answered %s", url, response.Status)
-	}
-	return nil
 }
 
 const liveIntro = `

@@ -134,24 +134,31 @@ func (o *outage) endRound(counts bool) {
 	}
 }
 
+// get wants the answer of the service.
 func get(ctx context.Context, client *http.Client, url string) error {
+	body, err := read(ctx, client, url)
+	if err == nil && body != answer {
+		err = fmt.Errorf("%s answered: %s", url, body)
+	}
+	return err
+}
+
+// read returns an answer; one that is no success is an error.
+func read(ctx context.Context, client *http.Client, url string) (body string, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
-		return err
+		return "", err
 	}
 	response, err := client.Do(request)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		return err
+	content, err := io.ReadAll(response.Body)
+	if err == nil && response.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s answered %s: %s", url, response.Status, content)
 	}
-	if response.StatusCode != http.StatusOK || string(body) != answer {
-		return fmt.Errorf("answered %s: %s", response.Status, body)
-	}
-	return nil
+	return string(content), err
 }
 
 const outageIntro = `

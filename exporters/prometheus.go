@@ -38,7 +38,8 @@ type Prometheus struct {
 	Address string
 
 	// Listen opens the listener, such as one that was handed over by a
-	// supervisor; address is host:port. Nil is taken for an error. Default: TCP.
+	// supervisor; address is host:port. TLS of the web configuration file is put on
+	// top, and Shutdown closes it. Nil is taken for an error. Default: TCP.
 	Listen func(ctx context.Context, network, address string) (net.Listener, error)
 
 	// DisableListener serves nothing, for those who mount
